@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# Sourced after common.sh: tests under a sanitizer of the compiler. The runtimes
+# come with the toolchain; RUSTC_BOOTSTRAP opens the option on a stable one too.
+target=x86_64-unknown-linux-gnu
+
+runtime_library() { # runtime_library asan|lsan|tsan
+    local file
+    for file in "$(rustc --print sysroot)/lib/rustlib/$target/lib"/librustc-*_rt."$1".a; do
+        [ ! -e "$file" ] || echo "$file"
+    done
+}
+
+sanitize() { # sanitize asan|lsan address|leak
+    if [ "$(host_target)" != "$target" ] || [ -z "$(runtime_library "$1")" ]; then
+        skip tests "the toolchain brings no $1 runtime for this machine"
+        return
+    fi
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$2" CARGO_TARGET_DIR="target/$1"
+    export LOOPLINE_TEST_SCALE="${LOOPLINE_TEST_SCALE:-10}"
+    export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1" LSAN_OPTIONS="max_leaks=20"
+    check libraries cargo_test 1800 --target "$target" --lib -p loopline-runtime -p loopline-io
+    check "facade tests" cargo_test 1800 --target "$target" --tests -p loopline --features signal
+}

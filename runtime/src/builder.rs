@@ -1,0 +1,190 @@
+//! The settings of a new event loop.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::chance::Chance;
+use crate::clock::{Clock, LoopClock, nanos};
+use crate::config::{Config, PanicPolicy};
+use crate::event_loop::{EventLoop, next_loop_id};
+use crate::inbox::LoopNumber;
+use crate::reactor::Reactor;
+use crate::run_queue::RunQueue;
+use crate::shared::{Parts, Shared};
+use crate::state::StateCell;
+use crate::wake::Home;
+
+/// Makes an [`EventLoop`] with settings; each has a default that suits servers and desktops.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, PanicPolicy};
+///
+/// let event_loop = EventLoop::<()>::builder()
+///     .label("acceptor")
+///     .operations_per_poll(64)
+///     .panic_policy(PanicPolicy::Stop)
+///     .build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "a builder makes nothing until `build`"]
+pub struct Builder<S: 'static> {
+    config: Config,
+    events: usize,
+    clock: Clock,
+    seed: Option<u64>,
+    timer_slack: Option<Duration>,
+    _state: PhantomData<fn(S)>,
+}
+
+impl<S: 'static> Builder<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            config: Config {
+                operations: 128,
+                check_every: 64,
+                turn_items: 1024,
+                turn_time: 50_000,
+                panic: PanicPolicy::Continue,
+                label: None,
+            },
+            events: 1024,
+            clock: Clock::Monotonic,
+            seed: None,
+            timer_slack: None,
+            _state: PhantomData,
+        }
+    }
+
+    /// Names the loop in messages. Default: none.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.config.label = Some(label.into());
+        self
+    }
+
+    /// Sets how many leaf operations (reads, accepts, events of one source, ..) a poll may complete
+    /// before it must yield. Default: 128. At least 1.
+    pub fn operations_per_poll(mut self, operations: u32) -> Self {
+        self.config.operations = operations.max(1);
+        self
+    }
+
+    /// Sets after how many items the clock is read, to see whether the turn is over. Default: 64. At
+    /// least 1.
+    pub fn items_per_check(mut self, items: usize) -> Self {
+        self.config.check_every = items.max(1);
+        self
+    }
+
+    /// Sets how many items a turn runs before it looks at the poller again. Default: 1,024. At least 1.
+    pub fn items_per_turn(mut self, items: usize) -> Self {
+        self.config.turn_items = items.max(1);
+        self
+    }
+
+    /// Sets how long a turn runs items before it looks at the poller again; seen every
+    /// [`Builder::items_per_check`] items. Default: 50 us.
+    pub fn time_per_turn(mut self, time: Duration) -> Self {
+        self.config.turn_time = nanos(time);
+        self
+    }
+
+    /// Sets how many events one wait can bring; more come at the next turn. Default: 1,024. At least 1.
+    pub fn event_capacity(mut self, events: usize) -> Self {
+        self.events = events.max(1);
+        self
+    }
+
+    /// Sets how late the kernel may wake this thread for a timer, to save power. Default: what the
+    /// thread has, usually 50 us; at 1 ns a 50 us sleep takes 53 us instead of 100.
+    ///
+    /// It holds for the whole thread that builds the loop, and stays when the loop is gone.
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.timer_slack = Some(slack);
+        self
+    }
+
+    /// Sets the clock the loop starts with. Default: [`Clock::Monotonic`].
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Permutes by this seed all order that is not promised. Default: `LOOPLINE_SEED` from the
+    /// environment, else nothing is permuted.
+    ///
+    /// Promised, and so never permuted: wakes made inside a turn, messages of one sender, equal
+    /// deadlines. A seeded turn ends by its number of items alone, not by time.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Sets what is done with a panic that nobody awaits. Default: print it and go on.
+    pub fn panic_policy(mut self, policy: PanicPolicy) -> Self {
+        self.config.panic = policy;
+        self
+    }
+
+    /// Makes the event loop. It belongs to this thread.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptors left for a poller, or as many loops exist as can (65,536; 64
+    /// on 32-bit platforms).
+    ///
+    /// # Panics
+    ///
+    /// If `LOOPLINE_SEED` is set to something that is not a number.
+    pub fn build(self) -> io::Result<EventLoop<S>> {
+        let chance = Chance::new(self.seed);
+        let number = LoopNumber::take().ok_or_else(|| {
+            io::Error::other("too many event loops exist: drop some before making another")
+        })?;
+        let reactor = Reactor::new(self.events).map_err(no_poller)?;
+        let notifier = reactor.notifier().map_err(no_poller)?;
+        #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+        if let Some(slack) = self.timer_slack {
+            crate::reactor::poller::set_timer_slack(slack)?;
+        }
+        number.inbox().set_notify(Box::new(move || {
+            // A full counter means that it was notified already, and mio handles that; no other
+            // failure is possible on an eventfd or a kqueue that is open.
+            let _ = notifier.wake();
+        }));
+        Ok(EventLoop::from_shared(Shared::new(Parts {
+            id: next_loop_id(),
+            home: Home { number, queue: RunQueue::new() },
+            reactor,
+            clock: LoopClock::new(self.clock),
+            chance,
+            state: StateCell::new::<S>(),
+            config: self.config,
+        })))
+    }
+}
+
+/// Says what could not be made, keeping the system's error and kind.
+fn no_poller(error: io::Error) -> io::Error {
+    let text = format!(
+        "the event loop needs two descriptors, a poller and a notifier, and could not get them \
+         ({error}): close some, or raise the limit (ulimit -n)"
+    );
+    io::Error::new(error.kind(), text)
+}
+
+impl<S: 'static> fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("events", &self.events)
+            .field("clock", &self.clock)
+            .field("seed", &self.seed)
+            .field("timer_slack", &self.timer_slack)
+            .finish()
+    }
+}

@@ -1,0 +1,110 @@
+//! Callbacks: a callback is a task whose future is `ForEach`, which awaits events of a source and
+//! calls a closure with each. And the sources that come with the loop.
+//!
+//! Any stream is a source: composition is a `poll_next` of one's own, or any combinator.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+
+pub use crate::channel::{Channel, Ping, PingSource, SendError, Sender, channel, ping};
+pub use crate::phase::{
+    AfterPark, BeforePark, Idle, IdleTime, after_park, before_park, idle, idle_once,
+};
+
+use crate::shared::{Shared, with_loop};
+
+/// What a callback wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next event.
+    Keep,
+    /// No events until [`Control::resume`](crate::Control::resume); what happens meanwhile is remembered by the source.
+    Pause,
+    /// No more: the item ends, and its handle gives the source back.
+    Stop,
+}
+
+/// The future of a callback: gives the source back when it ends.
+pub(crate) struct ForEach<Src, F, S> {
+    source: Option<Src>,
+    callback: F,
+    loop_id: u64,
+    /// Events one poll may deliver, also of sources that keep no budget themselves.
+    events: u32,
+    state: PhantomData<fn(&mut S)>,
+}
+
+/// Nothing in it is pinned: the source is Unpin, the closure is only called.
+impl<Src, F, S> Unpin for ForEach<Src, F, S> {}
+
+impl<Src, F, S> ForEach<Src, F, S> {
+    pub(crate) fn new(source: Src, callback: F, loop_id: u64, events: u32) -> Self {
+        Self { source: Some(source), callback, loop_id, events, state: PhantomData }
+    }
+
+    /// Returns the source of a callback that was never polled.
+    pub(crate) fn into_source(self) -> Src {
+        self.source.expect("the source is there until the callback ends")
+    }
+}
+
+impl<Src, F, S> Future for ForEach<Src, F, S>
+where
+    Src: Stream + Unpin,
+    F: FnMut(Src::Item, &mut Src, &mut S) -> Next,
+    S: 'static,
+{
+    type Output = Src;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Src> {
+        let this = self.get_mut();
+        let Some(source) = this.source.as_mut() else {
+            unreachable!("a task is not polled after it gave its output");
+        };
+        for _ in 0..this.events {
+            let Some(event) = ready!(Pin::new(&mut *source).poll_next(cx)) else {
+                return Poll::Ready(take(&mut this.source));
+            };
+            let callback = &mut this.callback;
+            let next = with_loop(this.loop_id, |shared| deliver(shared, event, source, callback));
+            match next {
+                Some(Next::Keep) => {}
+                Some(Next::Stop) => return Poll::Ready(take(&mut this.source)),
+                Some(Next::Pause) | None => break,
+            }
+        }
+        // The source was not polled to Pending, so nothing of it would wake this item; while it is
+        // paused the wake is remembered.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn take<Src>(source: &mut Option<Src>) -> Src {
+    source.take().expect("checked at the start of the poll")
+}
+
+/// Calls the closure with the state lent. `None`: it cancelled its own item by a control.
+fn deliver<Src: Stream, S: 'static>(
+    shared: Option<&Shared>,
+    event: Src::Item,
+    source: &mut Src,
+    callback: &mut impl FnMut(Src::Item, &mut Src, &mut S) -> Next,
+) -> Option<Next> {
+    // Items are polled inside turns only, and a turn parks the state.
+    let shared = shared.expect("a callback runs inside a turn of its loop");
+    let next = shared.state.with(|state| callback(event, source, state)).expect("a turn lends it");
+    let slot = shared.running_slot.get();
+    match next {
+        Next::Keep if shared.home.queue.wants_to_stop(slot) => None,
+        Next::Pause => {
+            shared.home.queue.pause(slot);
+            Some(Next::Pause)
+        }
+        next => Some(next),
+    }
+}

@@ -1,0 +1,68 @@
+//! Chance: the one source of randomness, used only for order that is not promised.
+//!
+//! Without a seed nothing is permuted. With one (`LOOPLINE_SEED`, `#[loopline::test(shuffle)]`,
+//! `Builder::seed`) a run can be repeated.
+
+use std::cell::Cell;
+
+/// A seeded generator (splitmix64), or none.
+#[derive(Debug)]
+pub(crate) struct Chance {
+    seed: Option<u64>,
+    state: Cell<u64>,
+}
+
+impl Chance {
+    /// Takes the seed given, else the one in `LOOPLINE_SEED`, else none.
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        let seed = seed.or_else(seed_from_environment);
+        Self { seed, state: Cell::new(seed.unwrap_or(0)) }
+    }
+
+    pub(crate) fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.seed.is_some()
+    }
+
+    fn next(&self) -> u64 {
+        let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state.set(state);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Permutes the slice (Fisher-Yates) if there is a seed.
+    pub(crate) fn shuffle<T>(&self, items: &mut [T]) {
+        if !self.is_seeded() {
+            return;
+        }
+        for i in (1..items.len()).rev() {
+            // The bias of a modulo by at most 2^32 out of 2^64 cannot be seen in a test run.
+            items.swap(i, (self.next() % (i as u64 + 1)) as usize);
+        }
+    }
+}
+
+/// Reads `LOOPLINE_SEED`: a decimal or 0x-prefixed number.
+pub(crate) fn seed_from_environment() -> Option<u64> {
+    let text = std::env::var("LOOPLINE_SEED").ok()?;
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    // A seed that does not parse must not silently mean "no seed": the run would not be the one asked for.
+    Some(parsed.unwrap_or_else(|_| {
+        panic!("LOOPLINE_SEED is {text:?}: write a number, decimal or 0x-prefixed")
+    }))
+}
+
+/// Makes a new seed for a test that asks for any.
+pub(crate) fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,139 @@
+//! The clock: the one place that reads time.
+//!
+//! Times inside the loop are nanoseconds since the loop was made (its epoch); `u64::MAX` is never.
+//! A paused clock stands still until it is advanced by hand or by the turn, which jumps to the next
+//! deadline when nothing can run.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Nanoseconds since the loop's epoch.
+pub(crate) type Nanos = u64;
+
+/// The deadline that never comes.
+pub(crate) const NEVER: Nanos = u64::MAX;
+
+/// Which clock an event loop starts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Clock {
+    /// The system's monotonic clock. It stops while the machine is suspended.
+    #[default]
+    Monotonic,
+    /// A clock that stands still and jumps to the next deadline when nothing else can run.
+    ///
+    /// For tests; [`crate::time::pause`] and [`crate::time::resume`] switch at run time.
+    Paused,
+}
+
+/// The loop's clock.
+#[derive(Debug)]
+pub(crate) struct LoopClock {
+    /// Time zero.
+    epoch: Instant,
+    /// The time as of the last `refresh`.
+    now: Cell<Nanos>,
+    /// What the clock shows while paused.
+    frozen: Cell<Option<Nanos>>,
+    /// Virtual minus real time (wrapping), once a pause has ended.
+    ahead: Cell<Nanos>,
+    /// Live `time::hold` guards: while there are any, a paused clock does not jump by itself.
+    holds: Cell<usize>,
+}
+
+impl LoopClock {
+    pub(crate) fn new(kind: Clock) -> Self {
+        let frozen = match kind {
+            Clock::Monotonic => None,
+            Clock::Paused => Some(0),
+        };
+        Self {
+            epoch: Instant::now(),
+            now: Cell::new(0),
+            frozen: Cell::new(frozen),
+            ahead: Cell::new(0),
+            holds: Cell::new(0),
+        }
+    }
+
+    /// Reads the clock.
+    #[inline]
+    pub(crate) fn read(&self) -> Nanos {
+        match self.frozen.get() {
+            None => nanos(self.epoch.elapsed()).wrapping_add(self.ahead.get()),
+            Some(frozen) => frozen,
+        }
+    }
+
+    /// Reads the clock and keeps the result as the turn's time; it never goes backwards.
+    #[inline]
+    pub(crate) fn refresh(&self) -> Nanos {
+        let now = self.read().max(self.now.get());
+        self.now.set(now);
+        now
+    }
+
+    /// The time as of the last `refresh`.
+    #[inline]
+    pub(crate) fn now(&self) -> Nanos {
+        self.now.get()
+    }
+
+    /// Converts to the type users see.
+    pub(crate) fn instant(&self, at: Nanos) -> Instant {
+        self.epoch.checked_add(Duration::from_nanos(at)).unwrap_or_else(|| {
+            // Only where `Instant` cannot reach 584 years ahead.
+            self.epoch + Duration::from_secs(60 * 60 * 24 * 365)
+        })
+    }
+
+    /// Converts from the type users see; what cannot be said saturates.
+    pub(crate) fn nanos(&self, at: Instant) -> Nanos {
+        nanos(at.saturating_duration_since(self.epoch))
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.frozen.get().is_some()
+    }
+
+    /// Stops the clock.
+    pub(crate) fn pause(&self) {
+        self.frozen.set(Some(self.read()));
+    }
+
+    /// Lets the clock run on from what it shows.
+    pub(crate) fn resume(&self) {
+        if let Some(frozen) = self.frozen.take() {
+            self.ahead.set(frozen.wrapping_sub(nanos(self.epoch.elapsed())));
+        }
+    }
+
+    /// Moves a paused clock forward, at most to half of `NEVER` (292 years), so that it can run on.
+    pub(crate) fn advance_to(&self, at: Nanos) {
+        if let Some(frozen) = self.frozen.get() {
+            self.frozen.set(Some(frozen.max(at.min(NEVER / 2))));
+        }
+    }
+
+    pub(crate) fn hold(&self) {
+        self.holds.set(self.holds.get() + 1);
+    }
+
+    pub(crate) fn release(&self) {
+        self.holds.set(self.holds.get() - 1);
+    }
+
+    /// Whether a paused clock may jump by itself.
+    pub(crate) fn may_jump(&self) -> bool {
+        self.is_paused() && self.holds.get() == 0
+    }
+}
+
+/// Whole nanoseconds, saturating at never.
+#[inline]
+pub(crate) fn nanos(duration: Duration) -> Nanos {
+    duration
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(duration.subsec_nanos()))
+}

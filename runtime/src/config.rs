@@ -1,0 +1,85 @@
+//! What a builder sets and what a loop counts: plain numbers, no logic.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::clock::Nanos;
+
+/// What the loop does with a panic that nobody waits for.
+///
+/// That is a panic in a task whose [`JoinHandle`](crate::JoinHandle) was dropped, in a callback whose
+/// handle was dropped, and in a destructor. A panic of an awaited task goes to its handle instead.
+/// Each policy prints the item's label, its place and the payload first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PanicPolicy {
+    /// Prints, and goes on with the other items.
+    #[default]
+    Continue,
+    /// Prints, and stops the run as [`Handle::stop`](crate::Handle::stop) does.
+    Stop,
+    /// Prints, and aborts the process.
+    Abort,
+}
+
+/// The settings of one loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Leaf operations a poll may complete.
+    pub(crate) operations: u32,
+    /// Items between two looks at the clock.
+    pub(crate) check_every: usize,
+    /// Items a turn may run.
+    pub(crate) turn_items: usize,
+    /// Time after which a turn with work left looks at the poller.
+    pub(crate) turn_time: Nanos,
+    pub(crate) panic: PanicPolicy,
+    pub(crate) label: Option<String>,
+}
+
+/// What a loop counts, cheaply.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) turns: Cell<u64>,
+    pub(crate) items_run: Cell<u64>,
+    pub(crate) parked: Cell<Nanos>,
+    pub(crate) longest_item: Cell<Nanos>,
+    pub(crate) lag: Cell<Nanos>,
+}
+
+/// A snapshot of an event loop's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Turns begun.
+    pub turns: u64,
+    /// Polls of items and of the root future.
+    pub items_run: u64,
+    /// Time spent waiting in the poller.
+    pub time_parked: Duration,
+    /// The longest time between two looks at the clock while items ran: an upper bound on the longest
+    /// single poll, and exact for one that ran alone.
+    pub longest_item: Duration,
+    /// The longest time the loop ran items without looking at the poller.
+    pub lag: Duration,
+    /// Items alive now: tasks and callbacks.
+    pub items: usize,
+    /// Timers set now, those included that fired and were not polled yet.
+    pub timers: usize,
+    /// Sources registered with the poller now.
+    pub registrations: usize,
+}
+
+/// Adds to a counter.
+#[inline]
+pub(crate) fn add(counter: &Cell<u64>, n: u64) {
+    counter.set(counter.get().wrapping_add(n));
+}
+
+/// Raises a high-water mark.
+#[inline]
+pub(crate) fn raise(mark: &Cell<u64>, n: u64) {
+    if n > mark.get() {
+        mark.set(n);
+    }
+}

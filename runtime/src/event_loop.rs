@@ -1,0 +1,328 @@
+//! `EventLoop`: made, run and dropped here. Start reading at `run_until`, then `turn`.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::builder::Builder;
+use crate::handle::Handle;
+use crate::run_queue::ROOT;
+use crate::shared::{Shared, delist, enlist, with_current};
+use crate::turn::{Root, has_work, turn};
+
+/// Why an event loop's run ended without a result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The system's poller failed.
+    Io(io::Error),
+    /// An event loop is in a turn on this thread already: to run one inside it would stall it.
+    Nested,
+    /// [`Handle::stop`] ended the run before the future was done.
+    Stopped,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "the event loop could not wait for events: {error}"),
+            Self::Nested => f.write_str(
+                "an event loop runs on this thread already: await or spawn the future instead of \
+                 blocking on it",
+            ),
+            Self::Stopped => f.write_str("the event loop was stopped before the future was done"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Nested | Self::Stopped => None,
+        }
+    }
+}
+
+impl From<RunError> for io::Error {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Io(error) => error,
+            other => Self::other(other),
+        }
+    }
+}
+
+/// What one turn did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// How many items were polled.
+    pub ran: usize,
+    /// Whether another turn would find something to run without waiting.
+    pub left: bool,
+    /// When the next timer is due, or a little earlier.
+    pub deadline: Option<Instant>,
+    /// Whether the loop was asked to stop. Asked once, reported once.
+    pub stopped: bool,
+}
+
+/// One event loop on one thread, with a state of type `S` that it lends to callbacks and tasks.
+///
+/// # Shutdown
+///
+/// Dropping the loop ends everything on it, in this order: it takes no more items ([`Handle::spawn`]
+/// gives a cancelled handle, [`Handle::insert`] an error); messages of [`Remote`](crate::Remote)s that
+/// were not taken are dropped; items are cancelled newest first, each future dropped while timers,
+/// poller and this thread's other loops still work; then the poller is closed. Wakers and handles that
+/// outlive the loop do nothing.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::Next, time::Timer};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::<Vec<u32>>::new()?;
+/// let mut n = 0;
+/// event_loop.handle().insert(Timer::every(Duration::from_millis(1)), move |_tick, _timer, seen| {
+///     n += 1;
+///     seen.push(n);
+///     if n == 3 { Next::Stop } else { Next::Keep }
+/// })?;
+/// let mut seen = Vec::new();
+/// event_loop.run(&mut seen)?; // until no item is left
+/// assert_eq!(seen, [1, 2, 3]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct EventLoop<S: 'static> {
+    shared: Rc<Shared>,
+    /// Invariant in S, and not Send.
+    _state: PhantomData<*mut S>,
+}
+
+/// The source of ids that are never reused. Relaxed: they only have to differ.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) fn next_loop_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+impl<S: 'static> EventLoop<S> {
+    /// Makes an event loop with default settings.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptors left for a poller, or as many loops exist as can (65,536; 64
+    /// on 32-bit platforms).
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Starts an event loop with settings of one's own.
+    pub fn builder() -> Builder<S> {
+        Builder::new()
+    }
+
+    pub(crate) fn from_shared(shared: Rc<Shared>) -> Self {
+        enlist(&shared);
+        Self { shared, _state: PhantomData }
+    }
+
+    /// Returns the loop's handle.
+    #[must_use]
+    pub fn handle(&self) -> Handle<S> {
+        Handle::new(self.shared.id)
+    }
+
+    /// Runs turns until [`Handle::stop`], or until no item is left: items marked
+    /// [`background`](crate::ItemBuilder::background) do not count, a live [`Remote`](crate::Remote) does.
+    ///
+    /// # Errors
+    ///
+    /// If an event loop runs on this thread already, or the poller fails.
+    pub fn run(&mut self, state: &mut S) -> Result<(), RunError> {
+        self.enter(state, |shared| {
+            let root: &mut Root<'_> = &mut |_| Poll::Pending;
+            loop {
+                if !shared.stop.get() && is_finished(shared) {
+                    return Ok(());
+                }
+                turn(shared, root, None).map_err(RunError::Io)?;
+                if shared.stop.take() {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// Runs turns until the future is done, and returns its output.
+    ///
+    /// The future may borrow from the caller's frame; it is polled in the same order as the items, and
+    /// dropped before the state is given back. Items that are left wait for the next run.
+    ///
+    /// # Errors
+    ///
+    /// If an event loop runs on this thread already, if the loop is stopped, or if the poller fails.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the future is the caller's.
+    pub fn run_until<F: Future>(
+        &mut self,
+        state: &mut S,
+        future: F,
+    ) -> Result<F::Output, RunError> {
+        self.enter(state, |shared| {
+            let mut future = pin!(future);
+            let mut output = None;
+            let _root = RootSlot::take(shared);
+            loop {
+                let root: &mut Root<'_> = &mut |cx| {
+                    if output.is_some() {
+                        // Woken once more in the turn that it ended in.
+                        return Poll::Ready(());
+                    }
+                    future.as_mut().poll(cx).map(|done| output = Some(done))
+                };
+                let turned = turn(shared, root, None);
+                if let Some(output) = output.take() {
+                    return Ok(output);
+                }
+                turned.map_err(RunError::Io)?;
+                if shared.stop.take() {
+                    return Err(RunError::Stopped);
+                }
+            }
+        })
+    }
+
+    /// Runs one turn: waits `timeout` at most for something to happen (`None`: as long as it takes;
+    /// zero: not at all), then runs what is due.
+    ///
+    /// Allowed inside a turn of another loop, which waits meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the poller fails.
+    pub fn turn(
+        &mut self,
+        state: &mut S,
+        timeout: impl Into<Option<Duration>>,
+    ) -> io::Result<Turn> {
+        let before = self.shared.counters.items_run.get();
+        let timeout = timeout.into();
+        let shared = &*self.shared;
+        shared
+            .state
+            .park(state, || shared.enter(|| turn(shared, &mut |_| Poll::Pending, timeout)))?;
+        let deadline = shared.timers.borrow_mut().next_deadline();
+        Ok(Turn {
+            ran: (shared.counters.items_run.get() - before) as usize,
+            left: has_work(shared),
+            deadline: deadline.map(|at| shared.clock.instant(at)),
+            stopped: shared.stop.take(),
+        })
+    }
+
+    /// Calls `f` in a turn, with the state parked, unless a loop is in a turn on this thread.
+    fn enter<R>(
+        &mut self,
+        state: &mut S,
+        f: impl FnOnce(&Shared) -> Result<R, RunError>,
+    ) -> Result<R, RunError> {
+        if with_current(|current| current.is_some()) {
+            return Err(RunError::Nested);
+        }
+        let shared = &*self.shared;
+        shared.state.park(state, || shared.enter(|| f(shared)))
+    }
+}
+
+impl EventLoop<()> {
+    /// Runs turns until the future is done, and returns its output: [`EventLoop::run_until`] for a
+    /// loop without state.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventLoop::run_until`].
+    pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
+        self.run_until(&mut (), future)
+    }
+}
+
+impl<S: 'static> Drop for EventLoop<S> {
+    fn drop(&mut self) {
+        let shared = &*self.shared;
+        shared.enter(|| shared.shut_down());
+        delist(shared.id);
+    }
+}
+
+impl<S: 'static> fmt::Debug for EventLoop<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("id", &self.shared.id)
+            .field("label", &self.shared.config.label)
+            .field("items", &self.shared.live.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether nothing is left that `run` should wait for.
+fn is_finished(shared: &Shared) -> bool {
+    // In this order: a remote sends before it drops.
+    shared.foreground.get() == 0 && !shared.remotes.any() && shared.mailbox.is_empty()
+}
+
+/// The root future's slot for the time of one `run_until`: wakers made for it are stale afterwards.
+struct RootSlot<'a>(&'a Shared);
+
+impl<'a> RootSlot<'a> {
+    fn take(shared: &'a Shared) -> Self {
+        let queue = &shared.home.queue;
+        queue.revive(ROOT);
+        queue.wake(ROOT, queue.generation(ROOT));
+        Self(shared)
+    }
+}
+
+impl Drop for RootSlot<'_> {
+    fn drop(&mut self) {
+        self.0.home.queue.free(ROOT);
+    }
+}
+
+/// Runs a future on an event loop of its own, and returns its output.
+///
+/// Tasks that are left when the future is done are cancelled.
+///
+/// # Panics
+///
+/// If the event loop cannot be made or its poller fails, if an event loop runs on this thread
+/// already, or if something stops the loop; with the text of that error. [`EventLoop::block_on`]
+/// returns it instead.
+///
+/// # Examples
+///
+/// ```
+/// let answer = loopline_runtime::block_on(async { 6 * 7 });
+/// assert_eq!(answer, 42);
+/// ```
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut event_loop = match EventLoop::<()>::new() {
+        Ok(event_loop) => event_loop,
+        Err(error) => panic!("no event loop could be made: {error}"),
+    };
+    match event_loop.block_on(future) {
+        Ok(output) => output,
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,485 @@
+//! The front door on the loop's thread: `Handle`, the item builder, and the free `spawn`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::time::Instant;
+
+use futures_core::Stream;
+use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, SpawnError};
+
+use crate::callback::{ForEach, Next};
+use crate::config::Stats;
+use crate::join::{Control, JoinHandle};
+use crate::remote::Remote;
+use crate::run_queue::NONE;
+use crate::shared::{InsertErrorKind, Life, Shared, Start, report, with_current, with_loop};
+use crate::state::StateError;
+use crate::task::{Item, Meta, Task, TaskId, drop_payload};
+
+/// The way to an event loop from anywhere on its thread: a plain number, `Copy` and not `Send`.
+///
+/// It keeps nothing alive; once the loop is gone its methods say so.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::EventLoop;
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// let handle = event_loop.handle();
+/// handle.spawn(async move {
+///     handle.with(|count| *count += 1);
+/// });
+/// let mut count = 0;
+/// event_loop.run(&mut count)?;
+/// assert_eq!(count, 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// A handle does not leave its thread:
+///
+/// ```compile_fail,E0277
+/// let event_loop = loopline_runtime::EventLoop::<()>::new().unwrap();
+/// let handle = event_loop.handle();
+/// std::thread::spawn(move || handle.stop());
+/// ```
+///
+/// A [`Remote`] does:
+///
+/// ```
+/// let event_loop = loopline_runtime::EventLoop::<()>::new().unwrap();
+/// let remote = event_loop.handle().remote();
+/// std::thread::spawn(move || remote.stop());
+/// ```
+pub struct Handle<S> {
+    loop_id: u64,
+    /// Invariant in S: the loop stores exactly an S. Neither Send nor Sync.
+    _state: PhantomData<*mut S>,
+}
+
+impl<S> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Handle<S> {}
+
+impl<S> fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("loop_id", &self.loop_id).finish()
+    }
+}
+
+impl<S> PartialEq for Handle<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.loop_id == other.loop_id
+    }
+}
+
+impl<S> Eq for Handle<S> {}
+
+/// Why [`Handle::try_current`] found no handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CurrentError {
+    /// No event loop is in a turn on this thread.
+    NoLoop,
+    /// The running event loop has another type of state.
+    OtherState,
+}
+
+impl fmt::Display for CurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoLoop => "no event loop runs on this thread: call this inside block_on, run or a #[main] function",
+            Self::OtherState => "the event loop that runs on this thread has another type of state",
+        })
+    }
+}
+
+impl std::error::Error for CurrentError {}
+
+impl From<CurrentError> for std::io::Error {
+    fn from(error: CurrentError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl<S: 'static> Handle<S> {
+    pub(crate) fn new(loop_id: u64) -> Self {
+        Self { loop_id, _state: PhantomData }
+    }
+
+    /// Returns the handle of the innermost event loop that runs on this thread.
+    ///
+    /// # Errors
+    ///
+    /// If none runs, or if its state is not an `S`.
+    pub fn try_current() -> Result<Self, CurrentError> {
+        with_current(|shared| match shared {
+            None => Err(CurrentError::NoLoop),
+            Some(shared) if shared.state.holds::<S>() => Ok(Self::new(shared.id)),
+            Some(_) => Err(CurrentError::OtherState),
+        })
+    }
+
+    /// Returns the loop's number: never reused, the same for all handles of one loop.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        self.loop_id
+    }
+
+    /// Spawns a task. It first runs in the next round.
+    ///
+    /// If the loop is gone, shutting down or full, the future is dropped and the handle says
+    /// cancelled; [`Handle::try_spawn`] gives the future back instead.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
+        self.item().spawn(future)
+    }
+
+    /// Spawns a task, or gives the future back.
+    ///
+    /// # Errors
+    ///
+    /// If the loop is gone, shutting down or full.
+    #[track_caller]
+    pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<F::Output>, InsertError<F>>
+    where
+        F: Future + 'static,
+    {
+        self.item().try_spawn(future)
+    }
+
+    /// Calls `callback` with each event of `source`, from the next turn on.
+    ///
+    /// The callback gets the event, the source itself (to answer, to change it, to replace it), and
+    /// the state given to `run`. The handle returned gives the source back when the callback says
+    /// [`Next::Stop`] or the source ends.
+    ///
+    /// # Errors
+    ///
+    /// Gives the source back if the loop is gone, shutting down or full.
+    #[track_caller]
+    pub fn insert<Src, F>(
+        self,
+        source: Src,
+        callback: F,
+    ) -> Result<JoinHandle<Src>, InsertError<Src>>
+    where
+        Src: Stream + Unpin + 'static,
+        F: FnMut(Src::Item, &mut Src, &mut S) -> Next + 'static,
+    {
+        self.item().insert(source, callback)
+    }
+
+    /// Starts an item with a label or as background.
+    #[track_caller]
+    #[must_use]
+    pub fn item(self) -> ItemBuilder<S> {
+        let meta = Meta { label: None, place: Location::caller(), background: false };
+        ItemBuilder { handle: self, meta }
+    }
+
+    /// Calls `f` with the state at the head of the next round, behind what was deferred before.
+    #[track_caller]
+    pub fn defer<T: 'static>(self, f: impl FnOnce(&mut S) -> T + 'static) -> JoinHandle<T> {
+        self.item().start(async move { self.with(f) }, Start::Head)
+    }
+
+    /// Calls `f` with the state in the next turn, after the poller was looked at.
+    #[track_caller]
+    pub fn next_turn<T: 'static>(self, f: impl FnOnce(&mut S) -> T + 'static) -> JoinHandle<T> {
+        self.item().start(async move { self.with(f) }, Start::NextTurn)
+    }
+
+    /// Lends the state to a closure.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is not running, or the state is lent already: inside a callback, or inside another
+    /// `with`. [`Handle::try_with`] returns an error instead; use it in `Drop`.
+    #[track_caller]
+    pub fn with<R>(self, f: impl FnOnce(&mut S) -> R) -> R {
+        match self.try_with(f) {
+            Ok(result) => result,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Lends the state to a closure, if it can be lent.
+    ///
+    /// # Errors
+    ///
+    /// See [`StateError`].
+    pub fn try_with<R>(self, f: impl FnOnce(&mut S) -> R) -> Result<R, StateError> {
+        with_loop(self.loop_id, |shared| match shared {
+            Some(shared) => shared.state.with(f),
+            None => Err(StateError::LoopGone),
+        })
+    }
+
+    /// Ends `run` after this turn, or after one turn if called before it. Does nothing once the loop
+    /// is gone.
+    pub fn stop(self) {
+        self.with_shared(|shared| shared.stop());
+    }
+
+    /// Returns a front door for other threads. While one lives, `run` goes on without items.
+    #[must_use]
+    pub fn remote(self) -> Remote<S> {
+        with_loop(self.loop_id, |shared| Remote::new(self.loop_id, shared))
+    }
+
+    /// Returns the loop's counters; all zero once it is gone.
+    #[must_use]
+    pub fn stats(self) -> Stats {
+        self.with_shared(Shared::stats).unwrap_or_default()
+    }
+
+    /// Returns the control of the item that is being polled, callback or task.
+    ///
+    /// `None` outside items: in the root future of `run_until`, and outside a turn.
+    #[must_use]
+    pub fn current(self) -> Option<Control> {
+        let running = self.with_shared(Shared::running).flatten();
+        running.map(|(slot, id)| Control::new(self.loop_id, slot, id))
+    }
+
+    /// Returns the turn's time: read once after each wait and after long stretches of items.
+    ///
+    /// Cheaper than reading the clock, and up to a turn late. [`Instant::now`] once the loop is gone.
+    #[must_use]
+    pub fn now(self) -> Instant {
+        self.with_shared(|shared| shared.clock.instant(shared.clock.now()))
+            .unwrap_or_else(Instant::now)
+    }
+
+    /// Returns the seed of this loop's order, if it has one.
+    #[must_use]
+    pub fn seed(self) -> Option<u64> {
+        self.with_shared(|shared| shared.chance.seed()).flatten()
+    }
+
+    fn with_shared<R>(self, f: impl FnOnce(&Shared) -> R) -> Option<R> {
+        with_loop(self.loop_id, |shared| shared.map(f))
+    }
+}
+
+impl<S: 'static> LocalSpawn for Handle<S> {
+    fn spawn_local_obj(&self, future: LocalFutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.try_spawn(future).map(drop).map_err(|_| SpawnError::shutdown())
+    }
+
+    fn status_local(&self) -> Result<(), SpawnError> {
+        match self.with_shared(|shared| shared.life.get()) {
+            Some(Life::Open) => Ok(()),
+            _ => Err(SpawnError::shutdown()),
+        }
+    }
+}
+
+impl<S: 'static> futures_task::Spawn for Handle<S> {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.spawn_local_obj(future.into())
+    }
+
+    fn status(&self) -> Result<(), SpawnError> {
+        self.status_local()
+    }
+}
+
+/// What to say of an item before it is made: see [`Handle::item`].
+#[derive(Debug)]
+#[must_use = "an item starts with `spawn` or `insert`"]
+pub struct ItemBuilder<S> {
+    handle: Handle<S>,
+    meta: Meta,
+}
+
+impl<S: 'static> ItemBuilder<S> {
+    /// Names the item in messages.
+    pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
+        self.meta.label = Some(label.into());
+        self
+    }
+
+    /// Lets `run` end while the item is alive.
+    pub fn background(mut self) -> Self {
+        self.meta.background = true;
+        self
+    }
+
+    /// Spawns the task; as [`Handle::spawn`].
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
+        self.start(future, Start::Queue)
+    }
+
+    /// Spawns the task, or gives the future back.
+    ///
+    /// # Errors
+    ///
+    /// If the loop is gone, shutting down or full.
+    pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<F::Output>, InsertError<F>>
+    where
+        F: Future + 'static,
+    {
+        with_loop(self.handle.loop_id, |shared| insert(shared, future, self.meta, Start::Queue))
+            .map_err(|(future, kind, _)| InsertError::new(future, kind))
+    }
+
+    /// Inserts the source; as [`Handle::insert`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the source back if the loop is gone, shutting down or full.
+    pub fn insert<Src, F>(
+        self,
+        source: Src,
+        callback: F,
+    ) -> Result<JoinHandle<Src>, InsertError<Src>>
+    where
+        Src: Stream + Unpin + 'static,
+        F: FnMut(Src::Item, &mut Src, &mut S) -> Next + 'static,
+    {
+        let loop_id = self.handle.loop_id;
+        with_loop(loop_id, |shared| {
+            let events = shared.map_or(0, |shared| shared.config.operations);
+            let for_each = ForEach::new(source, callback, loop_id, events);
+            insert(shared, for_each, self.meta, Start::NextTurn)
+        })
+        .map_err(|(for_each, kind, _)| InsertError::new(for_each.into_source(), kind))
+    }
+
+    fn start<F: Future + 'static>(self, future: F, start: Start) -> JoinHandle<F::Output> {
+        let loop_id = self.handle.loop_id;
+        let inserted = with_loop(loop_id, |shared| insert(shared, future, self.meta, start));
+        // Dropped here, with no loop borrowed: the future's destructor may do anything.
+        inserted.unwrap_or_else(refused)
+    }
+}
+
+/// Makes the handle of a task that no loop took: cancelled from the start.
+#[cold]
+fn refused<F: Future + 'static>(
+    (future, _, meta): (F, InsertErrorKind, Meta),
+) -> JoinHandle<F::Output> {
+    let task = Task::new(future, TaskId(0), NONE, meta);
+    if let Some(payload) = task.cancel() {
+        report(None, &task.header().to_string(), &payload);
+        drop_payload(payload);
+    }
+    JoinHandle::new(task, 0)
+}
+
+/// Inserts into the loop if there is one.
+#[inline]
+fn insert<F: Future + 'static>(
+    shared: Option<&Shared>,
+    future: F,
+    meta: Meta,
+    start: Start,
+) -> Result<JoinHandle<F::Output>, (F, InsertErrorKind, Meta)> {
+    let Some(shared) = shared else {
+        return Err((future, InsertErrorKind::LoopGone, meta));
+    };
+    let task = shared.insert(future, meta, start)?;
+    Ok(JoinHandle::new(task, shared.id))
+}
+
+/// Spawns a task on the event loop that runs on this thread, the innermost if they nest.
+///
+/// # Panics
+///
+/// If no event loop runs on this thread; [`Handle::spawn`] works outside a turn too.
+///
+/// # Examples
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// use std::{cell::Cell, rc::Rc};
+///
+/// let count = Rc::new(Cell::new(0)); // no Send, no Arc
+/// let tasks: Vec<_> = (0..3)
+///     .map(|n| {
+///         let count = count.clone();
+///         loopline_runtime::spawn(async move { count.set(count.get() + n) })
+///     })
+///     .collect();
+/// for task in tasks {
+///     task.await.unwrap();
+/// }
+/// assert_eq!(count.get(), 3);
+/// # });
+/// ```
+#[track_caller]
+#[inline]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    let meta = Meta { label: None, place: Location::caller(), background: false };
+    let inserted = with_current(|shared| match shared {
+        Some(_) => insert(shared, future, meta, Start::Queue),
+        None => panic!("no event loop runs on this thread; use Handle::spawn"),
+    });
+    inserted.unwrap_or_else(refused)
+}
+
+/// An item could not be inserted; holds what was passed in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InsertError<T> {
+    /// The future or source that was to be inserted.
+    pub input: T,
+    kind: InsertErrorKind,
+}
+
+impl<T> InsertError<T> {
+    pub(crate) fn new(input: T, kind: InsertErrorKind) -> Self {
+        Self { input, kind }
+    }
+
+    /// Returns why.
+    #[must_use]
+    pub fn kind(&self) -> InsertErrorKind {
+        self.kind
+    }
+
+    /// Returns what was passed in.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.input
+    }
+}
+
+impl<T> fmt::Debug for InsertError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InsertError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for InsertError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for InsertError<T> {}
+
+impl<T> From<InsertError<T>> for std::io::Error {
+    fn from(error: InsertError<T>) -> Self {
+        Self::other(error.kind)
+    }
+}
+
+impl std::error::Error for InsertErrorKind {}

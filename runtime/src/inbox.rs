@@ -1,0 +1,269 @@
+//! The inbox: numbers from other threads. With `wake` the only file with atomics.
+//!
+//! One bit per slot; whoever sets a bit that was clear also sets the bit's mark in the summary, and
+//! notifies if the loop is parked. The loop drains marks, then bits. A bitmap needs no allocation in
+//! a wake and drops duplicates by itself; the price is that foreign wakes carry neither order nor
+//! generation, so a stale one is a spurious poll.
+//!
+//! Inboxes stand in a registry by loop number and are reused, never freed: a waker that outlives its
+//! loop finds a closed inbox, or that of a later loop, and does no harm in either.
+//!
+//! Invariant (No Lost Wake): a wake writes the summary, then reads the state; the loop writes PARKED,
+//! then reads the summary; all four are SeqCst, so one of the two sees the other.
+
+use std::sync::{Mutex as PlainMutex, OnceLock};
+
+#[cfg(loom)]
+use loom::sync::{
+    Mutex,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+#[cfg(not(loom))]
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use crate::run_queue::SLOT_BITS;
+use crate::segments::{SEGMENTS, locate, segment_len};
+
+/// Inside a turn: the loop looks into the inbox before it parks, nobody needs to notify.
+const RUNNING: u32 = 0;
+/// Parked or outside a turn: the first wake notifies.
+const PARKED: u32 = 1;
+/// Parked, and notified already.
+const NOTIFIED: u32 = 2;
+/// The loop is gone.
+const CLOSED: u32 = 3;
+
+/// Words of the bitmap that share one mark of the summary: 1,024 slots.
+const WORDS_PER_MARK: u32 = 16;
+
+/// What interrupts a parked loop.
+pub(crate) type Notify = Box<dyn Fn() + Send + Sync>;
+
+/// Numbers from other threads to one loop.
+pub(crate) struct Inbox {
+    /// One of the four states above.
+    state: AtomicU32,
+    /// Mark `m` is set when a word of the pages m, m + 64, m + 128, .. may hold bits.
+    summary: AtomicU64,
+    /// The bitmap, word `slot / 64`; segments grow with the loop's slots and stay.
+    bits: [OnceLock<Box<[AtomicU64]>>; SEGMENTS],
+    /// Called at most once per park, with no other lock held.
+    notify: Mutex<Option<Notify>>,
+}
+
+impl Inbox {
+    fn new() -> Self {
+        Self {
+            state: AtomicU32::new(CLOSED),
+            summary: AtomicU64::new(0),
+            bits: [const { OnceLock::new() }; SEGMENTS],
+            notify: Mutex::new(None),
+        }
+    }
+
+    /// Takes the inbox into use by a new loop, which counts as parked.
+    fn open(&self) {
+        self.drain(usize::MAX, |_| {});
+        self.state.store(PARKED, Ordering::SeqCst);
+    }
+
+    /// Sets what interrupts the parked loop.
+    pub(crate) fn set_notify(&self, notify: Notify) {
+        let old = lock(&self.notify).replace(notify);
+        drop(old);
+    }
+
+    /// Makes room for the bit of `slot`; called by the loop before any waker for it exists.
+    pub(crate) fn grow(&self, slot: u32) {
+        let (segment, _) = locate(slot / 64);
+        self.bits[segment].get_or_init(|| {
+            std::iter::repeat_with(|| AtomicU64::new(0)).take(segment_len(segment)).collect()
+        });
+    }
+
+    fn word(&self, word: u32) -> Option<&AtomicU64> {
+        let (segment, offset) = locate(word);
+        self.bits.get(segment)?.get()?.get(offset)
+    }
+
+    /// Wakes the item in `slot`, from any thread.
+    pub(crate) fn wake(&self, slot: u32) {
+        let Some(word) = self.word(slot / 64) else { return };
+        let bit = 1 << (slot % 64);
+        // AcqRel even when the bit is set already: what the waker's thread did before must be seen by
+        // the poll. Acquire in `drain` is the partner.
+        if word.fetch_or(bit, Ordering::AcqRel) & bit != 0 {
+            return;
+        }
+        let mark = (slot / 64 / WORDS_PER_MARK) % 64;
+        // SeqCst: No Lost Wake.
+        self.summary.fetch_or(1 << mark, Ordering::SeqCst);
+        self.notify_parked();
+    }
+
+    /// Interrupts the loop if it is parked and nobody has done so.
+    pub(crate) fn notify_parked(&self) {
+        // SeqCst: No Lost Wake. The load spares a busy loop's cache line the exchange.
+        if self.state.load(Ordering::SeqCst) == PARKED
+            && self
+                .state
+                .compare_exchange(PARKED, NOTIFIED, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        {
+            if let Some(notify) = lock(&self.notify).as_ref() {
+                notify();
+            }
+        }
+    }
+
+    /// Announces that the loop sleeps or leaves its turn. Returns whether the inbox is empty still.
+    pub(crate) fn park(&self) -> bool {
+        // SeqCst: No Lost Wake.
+        self.state.store(PARKED, Ordering::SeqCst);
+        !self.pending()
+    }
+
+    /// Announces that the loop is awake and will look into the inbox.
+    pub(crate) fn unpark(&self) {
+        self.state.store(RUNNING, Ordering::SeqCst);
+    }
+
+    /// Whether there may be numbers to drain.
+    #[inline]
+    pub(crate) fn pending(&self) -> bool {
+        // SeqCst for the re-check after `park`: No Lost Wake. On x86 and ARMv8 it costs a plain load.
+        self.summary.load(Ordering::SeqCst) != 0
+    }
+
+    /// Hands out slots that were woken, about `limit` at most; the rest stays marked.
+    pub(crate) fn drain(&self, limit: usize, mut wake: impl FnMut(u32)) {
+        let mut marks = self.summary.swap(0, Ordering::SeqCst);
+        let mut found = 0;
+        while marks != 0 {
+            if found >= limit {
+                self.summary.fetch_or(marks, Ordering::SeqCst);
+                return;
+            }
+            let mark = marks.trailing_zeros();
+            marks &= marks - 1;
+            found += self.drain_mark(mark, &mut wake);
+        }
+    }
+
+    /// Drains the pages of one mark. Returns how many slots it handed out.
+    fn drain_mark(&self, mark: u32, wake: &mut impl FnMut(u32)) -> usize {
+        let mut found = 0;
+        let mut page = mark;
+        while page < (1 << SLOT_BITS) / 64 / WORDS_PER_MARK {
+            for index in page * WORDS_PER_MARK..(page + 1) * WORDS_PER_MARK {
+                let Some(word) = self.word(index) else { return found };
+                if word.load(Ordering::Relaxed) == 0 {
+                    continue;
+                }
+                // Acquire: pairs with the AcqRel in `wake`.
+                let mut bits = word.swap(0, Ordering::AcqRel);
+                while bits != 0 {
+                    wake(index * 64 + bits.trailing_zeros());
+                    bits &= bits - 1;
+                    found += 1;
+                }
+            }
+            page += 64;
+        }
+        found
+    }
+
+    /// Ends this loop's use: wakes are ignored from now on.
+    fn close(&self) {
+        self.state.store(CLOSED, Ordering::SeqCst);
+        let notify = lock(&self.notify).take();
+        drop(notify);
+    }
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").field("state", &self.state.load(Ordering::Relaxed)).finish()
+    }
+}
+
+/// Locks; nothing that can panic runs under these locks but a `Notify`, which writes to an eventfd.
+fn lock<T>(mutex: &Mutex<T>) -> impl std::ops::DerefMut<Target = T> + '_ {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Bits of a loop number in a waker's word.
+#[cfg(target_pointer_width = "64")]
+pub(crate) const LOOP_BITS: u32 = 16;
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) const LOOP_BITS: u32 = 6;
+
+/// All inboxes by loop number, in segments that are never freed.
+struct Registry {
+    inboxes: [OnceLock<Box<[OnceLock<Inbox>]>>; SEGMENTS],
+    /// Numbers not in use, and how many were ever used.
+    free: PlainMutex<(Vec<u32>, u32)>,
+}
+
+static REGISTRY: Registry = Registry {
+    inboxes: [const { OnceLock::new() }; SEGMENTS],
+    free: PlainMutex::new((Vec::new(), 0)),
+};
+
+/// Returns the inbox of a loop number that was ever in use.
+pub(crate) fn inbox_of(number: u32) -> Option<&'static Inbox> {
+    let (segment, offset) = locate(number);
+    REGISTRY.inboxes.get(segment)?.get()?.get(offset)?.get()
+}
+
+/// A loop number in use; dropping it closes the inbox and frees the number.
+#[derive(Debug)]
+pub(crate) struct LoopNumber {
+    number: u32,
+    inbox: &'static Inbox,
+}
+
+impl LoopNumber {
+    /// Takes a number, or `None` if as many loops exist as there are numbers.
+    pub(crate) fn take() -> Option<Self> {
+        let number = {
+            let mut free = REGISTRY.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let (freed, used) = &mut *free;
+            match freed.pop() {
+                Some(number) => number,
+                None if *used < 1 << LOOP_BITS => {
+                    *used += 1;
+                    *used - 1
+                }
+                None => return None,
+            }
+        };
+        let (segment, offset) = locate(number);
+        let inbox = REGISTRY.inboxes[segment].get_or_init(|| {
+            std::iter::repeat_with(OnceLock::new).take(segment_len(segment)).collect()
+        })[offset]
+            .get_or_init(Inbox::new);
+        inbox.open();
+        Some(Self { number, inbox })
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u32 {
+        self.number
+    }
+
+    #[inline]
+    pub(crate) fn inbox(&self) -> &'static Inbox {
+        self.inbox
+    }
+}
+
+impl Drop for LoopNumber {
+    fn drop(&mut self) {
+        self.inbox.close();
+        REGISTRY.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).0.push(self.number);
+    }
+}

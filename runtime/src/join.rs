@@ -1,0 +1,318 @@
+//! Handles to items: await the output, cancel, control.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::budget;
+use crate::shared::{report, with_loop};
+use crate::task::{Joinable, Payload, TaskId};
+
+/// Awaits an item's output. Dropping it detaches: the item goes on.
+///
+/// Awaiting gives `Ok(output)`, or [`JoinError`] if the item was cancelled or panicked. The output can
+/// also be awaited after the event loop that ran the item is gone, on another loop of the same thread.
+///
+/// # Cancel safety
+///
+/// Strict: dropping a pending await of `&mut handle` loses nothing.
+///
+/// # Examples
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let task = loopline_runtime::spawn(async { 6 * 7 });
+/// assert_eq!(task.await.unwrap(), 42);
+/// # });
+/// ```
+pub struct JoinHandle<T> {
+    task: Rc<dyn Joinable<T>>,
+    loop_id: u64,
+    /// Set once the output was given out, so that Drop does not report it.
+    taken: bool,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(task: Rc<dyn Joinable<T>>, loop_id: u64) -> Self {
+        Self { task, loop_id, taken: false }
+    }
+
+    /// Returns the item's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.task.header().id
+    }
+
+    /// Whether the item has ended: its output, its panic or its cancellation can be awaited at once.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.task.header().is_finished()
+    }
+
+    /// Cancels the item: its future is dropped before this returns.
+    ///
+    /// If the item is being polled, because it cancels itself or one it called does, it ends as that
+    /// poll returns. An item that has ended already keeps its output. Awaiting the value returned
+    /// tells how it ended; dropping that value is fine.
+    pub fn cancel(self) -> Cancelled<T> {
+        self.control().cancel();
+        Cancelled(self)
+    }
+
+    /// Returns a copyable control of this item.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        let header = self.task.header();
+        Control::new(self.loop_id, header.slot, header.id)
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(budget::poll_proceed(cx));
+        match self.task.take() {
+            Some(result) => {
+                budget::spend();
+                self.taken = true;
+                let id = self.id();
+                Poll::Ready(result.map_err(|payload| JoinError { id, payload }))
+            }
+            None => {
+                drop(self.task.header().set_waiter(cx.waker()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        let header = self.task.header();
+        drop(header.take_waiter());
+        if self.taken || !header.is_finished() {
+            return;
+        }
+        if let Some(payload) = self.task.take_panic() {
+            with_loop(self.loop_id, |shared| match shared {
+                Some(shared) => shared.unobserved(&header.to_string(), payload),
+                None => {
+                    report(None, &header.to_string(), &payload);
+                    crate::task::drop_payload(payload);
+                }
+            });
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = self.task.header();
+        f.debug_struct("JoinHandle")
+            .field("id", &header.id.0)
+            .field("label", &header.label())
+            .field("place", &format_args!("{}", header.place))
+            .field("finished", &header.is_finished())
+            .finish()
+    }
+}
+
+/// How a cancelled item ended; returned by [`JoinHandle::cancel`].
+///
+/// Awaiting it gives `Err` with [`JoinError::is_cancelled`], or the output or panic of an item that
+/// ended first. It may be dropped without a thought.
+pub struct Cancelled<T>(JoinHandle<T>);
+
+impl<T> Cancelled<T> {
+    /// Whether the item has ended. `false` only while it cancels itself.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl<T> Future for Cancelled<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for Cancelled<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancelled").field(&self.0).finish()
+    }
+}
+
+/// Controls an item from anywhere on its thread, its own callback included.
+///
+/// A plain number: it keeps nothing alive and does nothing once the item has ended. Each method says
+/// whether the item was there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Control {
+    loop_id: u64,
+    id: TaskId,
+    /// Where to look; `id` decides.
+    slot: u32,
+    /// !Send: the loop is found by way of this thread.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Control {
+    pub(crate) fn new(loop_id: u64, slot: u32, id: TaskId) -> Self {
+        Self { loop_id, id, slot, _thread: PhantomData }
+    }
+
+    /// Returns the item's id.
+    #[must_use]
+    pub fn id(self) -> TaskId {
+        self.id
+    }
+
+    /// Cancels the item: at once, or as its poll returns if it is being polled.
+    pub fn cancel(self) -> bool {
+        with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.cancel(self.slot, self.id)))
+    }
+
+    /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile.
+    pub fn pause(self) -> bool {
+        with_loop(self.loop_id, |shared| match shared {
+            Some(shared) if shared.holds(self.slot, self.id) => {
+                shared.home.queue.pause(self.slot);
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// Ends a pause: what woke the item meanwhile queues it now.
+    pub fn resume(self) -> bool {
+        with_loop(self.loop_id, |shared| match shared {
+            Some(shared) if shared.holds(self.slot, self.id) => {
+                shared.home.queue.resume(self.slot);
+                shared.notify_outside_turn();
+                true
+            }
+            _ => false,
+        })
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("loop_id", &self.loop_id).field("id", &self.id.0).finish()
+    }
+}
+
+/// Why an item gave no output: it was cancelled, or it panicked.
+pub struct JoinError {
+    id: TaskId,
+    /// What it panicked with; none if it was cancelled.
+    payload: Option<Payload>,
+}
+
+impl JoinError {
+    pub(crate) fn cancelled(id: TaskId) -> Self {
+        Self { id, payload: None }
+    }
+
+    pub(crate) fn panicked(id: TaskId, payload: Payload) -> Self {
+        Self { id, payload: Some(payload) }
+    }
+
+    /// Whether the item was cancelled: by its handle, its control, or the end of its loop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.payload.is_none()
+    }
+
+    /// Whether the item panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        self.payload.is_some()
+    }
+
+    /// Returns what the item panicked with, for [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    ///
+    /// If the item was cancelled; [`JoinError::try_into_panic`] does not panic.
+    #[track_caller]
+    #[must_use]
+    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(error) => panic!("into_panic on an item that did not panic: {error}"),
+        }
+    }
+
+    /// Returns what the item panicked with.
+    ///
+    /// # Errors
+    ///
+    /// Gives itself back if the item was cancelled.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
+        match self.payload {
+            Some(payload) => Ok(payload),
+            None => Err(self),
+        }
+    }
+
+    /// Returns the id of the item.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    fn message(&self) -> Option<&str> {
+        let payload = self.payload.as_deref()?;
+        payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.payload, self.message()) {
+            (None, _) => write!(f, "item {} was cancelled", self.id),
+            (Some(_), Some(message)) => write!(f, "item {} panicked: {message}", self.id),
+            (Some(_), None) => write!(f, "item {} panicked", self.id),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+impl From<JoinError> for std::io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(JoinFailure(error.to_string()))
+    }
+}
+
+/// A `JoinError` without its payload, which is not Sync and so cannot stand in an `io::Error`.
+#[derive(Debug)]
+struct JoinFailure(String);
+
+impl fmt::Display for JoinFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for JoinFailure {}

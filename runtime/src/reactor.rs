@@ -1,0 +1,164 @@
+//! The reactor: owns mio's poller, turns its events into readiness, readiness into wakes.
+//!
+//! `event_loop` parks here and dispatches; `registration` registers sources and waits on their
+//! ledgers. Knows wakers, no items and no callbacks.
+//!
+//! Tokens are an index into the table and a generation. An event of a source that is gone finds
+//! another generation, or nothing, and is dropped: so a socket may be closed without telling the
+//! poller, and a descriptor number may be used again within one batch of events.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use mio::{Registry, Token};
+use slab::Slab;
+
+pub use ledger::{Direction, WaitKey};
+pub(crate) use ledger::{Ledger, Ready};
+
+mod ledger;
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+#[path = "reactor/epoll.rs"]
+pub(crate) mod poller;
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park))))]
+#[path = "reactor/portable.rs"]
+pub(crate) mod poller;
+
+use poller::Poller;
+
+/// Bits of a token that are the index; the rest is the generation.
+#[cfg(target_pointer_width = "64")]
+const INDEX_BITS: u32 = 32;
+#[cfg(not(target_pointer_width = "64"))]
+const INDEX_BITS: u32 = 20;
+
+/// The token of the notifier: no index reaches it.
+pub(crate) const NOTIFIER: Token = Token(usize::MAX);
+
+/// One registered source.
+struct Entry {
+    generation: usize,
+    ledger: Rc<Ledger>,
+}
+
+/// The poller and the table of registered sources.
+pub(crate) struct Reactor {
+    poller: Poller,
+    sources: RefCell<Slab<Entry>>,
+    /// Counts registrations; what does not fit into a token wraps.
+    generation: Cell<usize>,
+}
+
+impl Reactor {
+    pub(crate) fn new(events: usize) -> io::Result<Self> {
+        Ok(Self {
+            poller: Poller::new(events)?,
+            sources: RefCell::new(Slab::new()),
+            generation: Cell::new(0),
+        })
+    }
+
+    /// Makes what interrupts a wait from other threads.
+    pub(crate) fn notifier(&self) -> io::Result<mio::Waker> {
+        self.poller.with_registry(|registry| mio::Waker::new(registry, NOTIFIER))
+    }
+
+    /// Counts registered sources.
+    pub(crate) fn len(&self) -> usize {
+        self.sources.borrow().len()
+    }
+
+    /// Waits for events; `None` waits until there are some. Runs no user code.
+    pub(crate) fn park(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.poller.wait(timeout)
+    }
+
+    /// Whether the last wait filled its buffer, so that there may be more events at once.
+    pub(crate) fn saturated(&self) -> bool {
+        self.poller.saturated()
+    }
+
+    /// How many events the last wait brought, the notifier's included.
+    pub(crate) fn harvested(&self) -> usize {
+        self.poller.len()
+    }
+
+    /// Reorders the events of the last wait.
+    pub(crate) fn shuffle(&self, shuffle: impl FnOnce(&mut [usize])) {
+        self.poller.shuffle(shuffle);
+    }
+
+    /// Moves the events of the last wait into their ledgers and hands out who waited for them.
+    ///
+    /// `wake` must run no user code: it is called with the table borrowed.
+    pub(crate) fn dispatch(&self, mut wake: impl FnMut(Waker)) {
+        if self.poller.len() == 0 {
+            return;
+        }
+        let sources = self.sources.borrow();
+        self.poller.drain(|token, ready| {
+            let index = token & ((1 << INDEX_BITS) - 1);
+            match sources.get(index) {
+                Some(entry) if token == pack(index, entry.generation) => {
+                    entry.ledger.mark(ready, &mut wake);
+                }
+                // The notifier, or a source that is gone.
+                _ => {}
+            }
+        });
+    }
+
+    /// Registers a source: `register` gets the token to use. On failure nothing stays behind.
+    pub(crate) fn register(
+        &self,
+        ledger: &Rc<Ledger>,
+        register: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
+    ) -> io::Result<Token> {
+        let generation = self.generation.get();
+        self.generation.set(generation.wrapping_add(1));
+        let index = self.sources.borrow_mut().insert(Entry { generation, ledger: ledger.clone() });
+        if index >= (1 << INDEX_BITS) - 1 {
+            self.sources.borrow_mut().remove(index);
+            return Err(io::Error::other("too many sources are registered with this event loop"));
+        }
+        let token = Token(pack(index, generation));
+        match self.poller.with_registry(|registry| register(registry, token)) {
+            Ok(()) => Ok(token),
+            Err(error) => {
+                self.sources.borrow_mut().remove(index);
+                Err(error)
+            }
+        }
+    }
+
+    /// Calls `f` with mio's registry, to change or end a registration.
+    pub(crate) fn with_registry<R>(&self, f: impl FnOnce(&Registry) -> R) -> R {
+        self.poller.with_registry(f)
+    }
+
+    /// Forgets a source; its late events hit nobody.
+    pub(crate) fn forget(&self, token: Token) {
+        let index = token.0 & ((1 << INDEX_BITS) - 1);
+        let mut sources = self.sources.borrow_mut();
+        if sources.get(index).is_some_and(|entry| token.0 == pack(index, entry.generation)) {
+            let entry = sources.remove(index);
+            drop(sources);
+            drop(entry);
+        }
+    }
+}
+
+fn pack(index: usize, generation: usize) -> usize {
+    generation << INDEX_BITS | index
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("sources", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! Waiting on Linux: mio registers, this file waits on mio's descriptor by the kernel's own calls,
+//! because mio rounds timeouts up to whole milliseconds.
+//!
+//! `epoll_pwait2` takes nanoseconds. Where it is missing or forbidden (kernels before 5.11, seccomp,
+//! valgrind) the first refusal is remembered and timeouts are whole milliseconds from then on.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use mio::{Poll, Registry};
+
+use super::Ready;
+
+/// The longest finite wait: the kernel refuses timeouts that overflow its clock.
+const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// mio's poller and our buffer of events.
+pub(crate) struct Poller {
+    poll: Poll,
+    fd: RawFd,
+    /// As long as its capacity always; the first `len` entries are the last wait's.
+    events: RefCell<Box<[libc::epoll_event]>>,
+    len: Cell<usize>,
+    /// Set once the kernel has refused `epoll_pwait2`.
+    coarse: Cell<bool>,
+}
+
+impl Poller {
+    pub(crate) fn new(capacity: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let empty = libc::epoll_event { events: 0, u64: 0 };
+        Ok(Self {
+            fd: poll.as_raw_fd(),
+            poll,
+            events: RefCell::new(vec![empty; capacity].into_boxed_slice()),
+            len: Cell::new(0),
+            coarse: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn with_registry<R>(&self, f: impl FnOnce(&Registry) -> R) -> R {
+        f(self.poll.registry())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    pub(crate) fn saturated(&self) -> bool {
+        self.len.get() == self.events.borrow().len()
+    }
+
+    /// Waits once. `Interrupted` is the caller's to handle: it knows the deadline.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        // No events, should the call fail.
+        self.len.set(0);
+        let found = match timeout {
+            None => wait_coarse(self.fd, &mut events, -1),
+            Some(Duration::ZERO) => wait_coarse(self.fd, &mut events, 0),
+            Some(timeout) if self.coarse.get() => {
+                wait_coarse(self.fd, &mut events, millis(timeout))
+            }
+            Some(timeout) => wait_fine(self.fd, &mut events, timeout.min(LONGEST)),
+        };
+        match (check(found), timeout) {
+            (Err(error), Some(timeout)) if is_refusal(&error) && !self.coarse.replace(true) => {
+                self.len.set(check(wait_coarse(self.fd, &mut events, millis(timeout)))?);
+            }
+            (found, _) => self.len.set(found?),
+        }
+        Ok(())
+    }
+
+    /// Hands out the events of the last wait.
+    pub(crate) fn drain(&self, mut event: impl FnMut(usize, Ready)) {
+        let events = self.events.borrow();
+        for found in &events[..self.len.replace(0)] {
+            // Copies: the struct is packed on some architectures.
+            let (token, flags) = (found.u64, found.events);
+            event(token as usize, ready(flags));
+        }
+    }
+
+    pub(crate) fn shuffle(&self, shuffle: impl FnOnce(&mut [usize])) {
+        let mut events = self.events.borrow_mut();
+        let mut order: Vec<usize> = (0..self.len.get()).collect();
+        shuffle(&mut order);
+        let shuffled: Vec<_> = order.into_iter().map(|index| events[index]).collect();
+        events[..shuffled.len()].copy_from_slice(&shuffled);
+    }
+}
+
+/// What the kernel's flags mean; the same as mio's `Event` says.
+fn ready(flags: u32) -> Ready {
+    const IN: u32 = libc::EPOLLIN as u32;
+    const PRI: u32 = libc::EPOLLPRI as u32;
+    const OUT: u32 = libc::EPOLLOUT as u32;
+    const RDHUP: u32 = libc::EPOLLRDHUP as u32;
+    const HUP: u32 = libc::EPOLLHUP as u32;
+    const ERR: u32 = libc::EPOLLERR as u32;
+    let mut bits = 0;
+    if flags & IN != 0 {
+        bits |= Ready::READABLE;
+    }
+    if flags & PRI != 0 {
+        bits |= Ready::PRIORITY;
+    }
+    if flags & OUT != 0 {
+        bits |= Ready::WRITABLE;
+    }
+    // The peer's half-close ends reading only; HUP and ERR end both directions.
+    if flags & (RDHUP | HUP | ERR) != 0 {
+        bits |= Ready::READ_CLOSED;
+    }
+    if flags & (HUP | ERR) != 0 {
+        bits |= Ready::WRITE_CLOSED;
+    }
+    Ready(bits)
+}
+
+/// Rounds up: a timer must not fire early.
+fn millis(timeout: Duration) -> libc::c_int {
+    let millis = timeout.as_nanos().div_ceil(1_000_000);
+    libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
+}
+
+fn check(result: libc::c_long) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+fn wait_coarse(fd: RawFd, events: &mut [libc::epoll_event], millis: libc::c_int) -> libc::c_long {
+    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: Buffer: the kernel writes at most `capacity` events to a buffer at least that long, which
+    // is borrowed for the time of the call.
+    let found = unsafe { libc::epoll_wait(fd, events.as_mut_ptr(), capacity, millis) };
+    libc::c_long::from(found)
+}
+
+fn wait_fine(fd: RawFd, events: &mut [libc::epoll_event], timeout: Duration) -> libc::c_long {
+    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
+    let spec = KernelTimespec {
+        seconds: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        nanos: i64::from(timeout.subsec_nanos()),
+    };
+    let no_mask: *const libc::sigset_t = std::ptr::null();
+    // SAFETY: Buffer as in `wait_coarse`; `spec` has the kernel's own 64-bit layout on every
+    // architecture and outlives the call; a null mask leaves the signal mask alone.
+    unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            fd,
+            events.as_mut_ptr(),
+            capacity,
+            &raw const spec,
+            no_mask,
+            size_of::<u64>(),
+        )
+    }
+}
+
+/// Whether the kernel, or a filter in front of it, does not know the call.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
+
+/// `struct __kernel_timespec`.
+#[repr(C)]
+struct KernelTimespec {
+    seconds: i64,
+    nanos: i64,
+}
+
+/// Sets how late the kernel may fire this thread's timers, to save power; it never fires them early.
+pub(crate) fn set_timer_slack(slack: Duration) -> io::Result<()> {
+    let nanos = libc::c_ulong::try_from(slack.as_nanos()).unwrap_or(libc::c_ulong::MAX).max(1);
+    // SAFETY: takes two integers and touches no memory of ours.
+    let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanos) };
+    check(libc::c_long::from(result)).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Token, Waker};
+
+    /// mio keeps its token in `epoll_event.u64`; nothing says so but its source.
+    #[test]
+    fn an_event_reads_the_same_through_mio_and_through_this_file() {
+        let poller = Poller::new(8).unwrap();
+        let token = Token(usize::MAX - 7);
+        let waker = Waker::new(poller.poll.registry(), token).unwrap();
+        waker.wake().unwrap();
+        poller.wait(Some(Duration::from_secs(10))).unwrap();
+        let mut ours = Vec::new();
+        poller.drain(|token, ready| ours.push((token, ready)));
+
+        let mut mios = Vec::new();
+        waker.wake().unwrap();
+        let Poller { mut poll, .. } = poller;
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+        for event in &events {
+            assert!(!event.is_writable() && !event.is_read_closed());
+            mios.push((event.token().0, Ready(u8::from(event.is_readable()) * Ready::READABLE)));
+        }
+        assert_eq!(ours, mios);
+    }
+
+    #[test]
+    fn timeouts_round_up_to_whole_milliseconds_when_the_kernel_is_coarse() {
+        assert_eq!(millis(Duration::from_nanos(1)), 1);
+        assert_eq!(millis(Duration::from_millis(1)), 1);
+        assert_eq!(millis(Duration::from_nanos(1_000_001)), 2);
+        assert_eq!(millis(Duration::MAX), libc::c_int::MAX);
+    }
+}

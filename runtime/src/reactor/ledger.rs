@@ -1,0 +1,250 @@
+//! The ledger of one registered source: what it is known to be ready for, and who waits.
+//!
+//! The poller is edge-triggered, so readiness is remembered here until an operation saw WouldBlock.
+//! The closed bits stay for good: with data and end-of-file in one event no second event comes.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::task::Waker;
+
+use crate::wake;
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Direction {
+    /// Readable, or the peer will send no more.
+    Read,
+    /// Writable, or nothing can be sent any more.
+    Write,
+    /// Priority data is there, such as TCP's urgent byte.
+    Priority,
+}
+
+/// A set of readiness bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ready(pub(crate) u8);
+
+impl Ready {
+    pub(crate) const READABLE: u8 = 1;
+    pub(crate) const WRITABLE: u8 = 1 << 1;
+    pub(crate) const PRIORITY: u8 = 1 << 2;
+    /// The peer sends no more, or the source failed.
+    pub(crate) const READ_CLOSED: u8 = 1 << 3;
+    /// Nothing can be sent any more, or the source failed.
+    pub(crate) const WRITE_CLOSED: u8 = 1 << 4;
+
+    const fn mask(direction: Direction) -> u8 {
+        match direction {
+            Direction::Read => Self::READABLE | Self::READ_CLOSED,
+            Direction::Write => Self::WRITABLE | Self::WRITE_CLOSED,
+            Direction::Priority => Self::PRIORITY | Self::READ_CLOSED,
+        }
+    }
+
+    const fn clearable(direction: Direction) -> u8 {
+        match direction {
+            Direction::Read => Self::READABLE,
+            Direction::Write => Self::WRITABLE,
+            Direction::Priority => Self::PRIORITY,
+        }
+    }
+}
+
+/// Names one waiter of one direction, so that it can be replaced and removed.
+///
+/// A future keeps one, starting with [`WaitKey::new`]; the `poll_` forms of a trait, which have one
+/// slot for whoever polled last, use [`WaitKey::POLL`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct WaitKey(u32);
+
+impl WaitKey {
+    /// The key of the `poll_` forms: the last one to poll is woken.
+    pub const POLL: Self = Self(u32::MAX);
+
+    /// Makes a key that is not waiting yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(0)
+    }
+}
+
+impl Default for WaitKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Who waits for one direction: the first inline, others in a list.
+#[derive(Default)]
+struct Waiters {
+    first: Cell<Option<Waker>>,
+    /// Whose waker `first` is; 0 while it is empty.
+    owner: Cell<u32>,
+    /// Allocated when a second waiter comes; the keys are never 0.
+    #[allow(clippy::box_collection)]
+    others: RefCell<Option<Box<Vec<(u32, Waker)>>>>,
+}
+
+impl Waiters {
+    /// Stores or replaces the waiter of a key. Returns the waker replaced.
+    #[inline]
+    fn set(&self, key: u32, waker: Waker) -> Option<Waker> {
+        let owner = self.owner.get();
+        if owner == 0 || owner == key {
+            self.owner.set(key);
+            return self.first.replace(Some(waker));
+        }
+        let mut others = self.others.borrow_mut();
+        let others = others.get_or_insert_default();
+        match others.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, old)) => Some(std::mem::replace(old, waker)),
+            None => {
+                others.push((key, waker));
+                None
+            }
+        }
+    }
+
+    /// Removes the waiter of a key. Returns its waker.
+    fn remove(&self, key: u32) -> Option<Waker> {
+        let mut others = self.others.borrow_mut();
+        if self.owner.get() == key {
+            // The list is empty while `first` is: `wake_all` looks only there.
+            let next = others.as_mut().and_then(|others| others.pop());
+            self.owner.set(next.as_ref().map_or(0, |(key, _)| *key));
+            return self.first.replace(next.map(|(_, waker)| waker));
+        }
+        let others = others.as_mut()?;
+        let index = others.iter().position(|(other, _)| *other == key)?;
+        Some(others.remove(index).1)
+    }
+
+    /// Hands out all waiters.
+    #[inline]
+    fn wake_all(&self, wake: &mut impl FnMut(Waker)) {
+        if self.owner.replace(0) == 0 {
+            return;
+        }
+        if let Some(waker) = self.first.take() {
+            wake(waker);
+        }
+        // Taken as a whole: a waiter that comes back must not be woken twice by one event.
+        let others = self.others.take();
+        for (_, waker) in others.into_iter().flat_map(|others| *others) {
+            wake(waker);
+        }
+    }
+}
+
+/// The readiness and the waiters of one source.
+pub(crate) struct Ledger {
+    /// Bits of `Ready`. Set by events, cleared by operations that saw WouldBlock.
+    ready: Cell<u8>,
+    readers: Waiters,
+    writers: Waiters,
+    /// Priority waiters are rare; they share one list with a box of its own.
+    urgent: RefCell<Option<Box<Waiters>>>,
+    /// The last key given to a waiter.
+    last_key: Cell<u32>,
+}
+
+impl Ledger {
+    /// Makes a ledger that believes in these bits until an operation says otherwise.
+    pub(crate) fn new(ready: u8) -> Self {
+        Self {
+            ready: Cell::new(ready),
+            readers: Waiters::default(),
+            writers: Waiters::default(),
+            urgent: RefCell::new(None),
+            last_key: Cell::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
+        self.ready.get() & Ready::mask(direction) != 0
+    }
+
+    /// Whether the direction is closed for good.
+    #[inline]
+    pub(crate) fn is_closed(&self, direction: Direction) -> bool {
+        let closed = match direction {
+            Direction::Read | Direction::Priority => Ready::READ_CLOSED,
+            Direction::Write => Ready::WRITE_CLOSED,
+        };
+        self.ready.get() & closed != 0
+    }
+
+    /// Forgets that a direction was ready; closed stays closed.
+    #[inline]
+    pub(crate) fn clear(&self, direction: Direction) {
+        self.ready.set(self.ready.get() & !Ready::clearable(direction));
+    }
+
+    /// Forgets the closed bits too, because an operation just saw WouldBlock in spite of them: a
+    /// socket that was registered before it was connected reports itself closed.
+    pub(crate) fn clear_closed(&self, direction: Direction) {
+        self.ready.set(self.ready.get() & !Ready::mask(direction));
+    }
+
+    /// Adds readiness that came as an event, and hands out who waited for it.
+    #[inline]
+    pub(crate) fn mark(&self, ready: Ready, wake: &mut impl FnMut(Waker)) {
+        self.ready.set(self.ready.get() | ready.0);
+        if ready.0 & Ready::mask(Direction::Read) != 0 {
+            self.readers.wake_all(wake);
+        }
+        if ready.0 & Ready::mask(Direction::Write) != 0 {
+            self.writers.wake_all(wake);
+        }
+        if ready.0 & Ready::mask(Direction::Priority) != 0 {
+            if let Some(urgent) = &*self.urgent.borrow() {
+                urgent.wake_all(wake);
+            }
+        }
+    }
+
+    /// Waits: stores the waker under the key. Returns a waker to be dropped with nothing borrowed.
+    #[inline]
+    pub(crate) fn wait(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        waker: &Waker,
+    ) -> Option<Waker> {
+        if key.0 == 0 {
+            let next = self.last_key.get() % (u32::MAX - 1) + 1;
+            self.last_key.set(next);
+            key.0 = next;
+        }
+        let waker = wake::copy(waker);
+        match direction {
+            Direction::Read => self.readers.set(key.0, waker),
+            Direction::Write => self.writers.set(key.0, waker),
+            Direction::Priority => {
+                self.urgent.borrow_mut().get_or_insert_default().set(key.0, waker)
+            }
+        }
+    }
+
+    /// Ends a wait. Returns a waker to be dropped with nothing borrowed.
+    pub(crate) fn unwait(&self, direction: Direction, key: &mut WaitKey) -> Option<Waker> {
+        let key = match key.0 {
+            0 => return None,
+            u32::MAX => u32::MAX,
+            _ => std::mem::take(&mut key.0),
+        };
+        match direction {
+            Direction::Read => self.readers.remove(key),
+            Direction::Write => self.writers.remove(key),
+            Direction::Priority => self.urgent.borrow().as_ref()?.remove(key),
+        }
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("ready", &Ready(self.ready.get())).finish_non_exhaustive()
+    }
+}

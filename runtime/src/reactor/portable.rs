@@ -1,0 +1,96 @@
+//! Waiting by mio, on every platform but Linux (and there under `--cfg loopline_portable_park`).
+//!
+//! kqueue waits with nanoseconds through mio; Windows and poll(2) round up to whole milliseconds.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Poll, Registry};
+
+use super::Ready;
+
+/// mio's poller and its buffer of events.
+pub(crate) struct Poller {
+    poll: RefCell<Poll>,
+    events: RefCell<Events>,
+    capacity: usize,
+    len: Cell<usize>,
+    /// The order to hand events out in, if it was changed.
+    order: RefCell<Option<Vec<usize>>>,
+}
+
+impl Poller {
+    pub(crate) fn new(capacity: usize) -> io::Result<Self> {
+        Ok(Self {
+            poll: RefCell::new(Poll::new()?),
+            events: RefCell::new(Events::with_capacity(capacity)),
+            capacity,
+            len: Cell::new(0),
+            order: RefCell::new(None),
+        })
+    }
+
+    pub(crate) fn with_registry<R>(&self, f: impl FnOnce(&Registry) -> R) -> R {
+        f(self.poll.borrow().registry())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    pub(crate) fn saturated(&self) -> bool {
+        self.len.get() == self.capacity
+    }
+
+    /// Waits once. `Interrupted` is the caller's to handle: it knows the deadline.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        self.len.set(0);
+        self.poll.borrow_mut().poll(&mut events, timeout)?;
+        self.len.set(events.iter().count());
+        Ok(())
+    }
+
+    /// Hands out the events of the last wait.
+    pub(crate) fn drain(&self, mut event: impl FnMut(usize, Ready)) {
+        if self.len.replace(0) == 0 {
+            return;
+        }
+        let events = self.events.borrow();
+        match self.order.take() {
+            None => events.iter().for_each(|found| event(found.token().0, ready(found))),
+            Some(order) => {
+                let found: Vec<&Event> = events.iter().collect();
+                order.into_iter().for_each(|i| event(found[i].token().0, ready(found[i])));
+            }
+        }
+    }
+
+    pub(crate) fn shuffle(&self, shuffle: impl FnOnce(&mut [usize])) {
+        let mut order: Vec<usize> = (0..self.len.get()).collect();
+        shuffle(&mut order);
+        self.order.replace(Some(order));
+    }
+}
+
+fn ready(event: &Event) -> Ready {
+    let mut bits = 0;
+    if event.is_readable() {
+        bits |= Ready::READABLE;
+    }
+    if event.is_priority() {
+        bits |= Ready::PRIORITY;
+    }
+    if event.is_writable() {
+        bits |= Ready::WRITABLE;
+    }
+    if event.is_read_closed() || event.is_error() {
+        bits |= Ready::READ_CLOSED;
+    }
+    if event.is_write_closed() || event.is_error() {
+        bits |= Ready::WRITE_CLOSED;
+    }
+    Ready(bits)
+}

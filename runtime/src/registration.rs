@@ -1,0 +1,206 @@
+//! One source's registration with the loop it was first awaited on: its ledger and its token.
+//!
+//! `loopline-io` builds sockets on this; the types of mio that show here are outside the semver
+//! promise of the facade, which does not expose this module.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::task::Context;
+
+use mio::{Registry, Token};
+
+pub use crate::reactor::{Direction, WaitKey};
+
+use crate::reactor::{Ledger, Ready};
+use crate::shared::{Shared, with_current};
+
+/// The readiness of one source, and its place in the poller of one event loop.
+///
+/// Starts unregistered and believed ready: operations are tried first, and the source joins the
+/// poller of the running loop when one would block.
+pub struct Registration {
+    ledger: Rc<Ledger>,
+    /// Where it is registered.
+    place: Cell<Option<Place>>,
+}
+
+/// A loop and a token in it.
+struct Place {
+    shared: Weak<Shared>,
+    token: Token,
+}
+
+impl Registration {
+    /// Makes a registration that is believed ready for reading and writing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::believed(Ready::READABLE | Ready::WRITABLE)
+    }
+
+    /// Makes a registration that is believed ready for nothing: the poller speaks first.
+    #[must_use]
+    pub fn unready() -> Self {
+        Self::believed(0)
+    }
+
+    fn believed(ready: u8) -> Self {
+        Self { ledger: Rc::new(Ledger::new(ready)), place: Cell::new(None) }
+    }
+
+    /// Whether the source is believed ready, or closed, in this direction.
+    #[inline]
+    #[must_use]
+    pub fn is_ready(&self, direction: Direction) -> bool {
+        self.ledger.is_ready(direction)
+    }
+
+    /// Whether the poller said that this direction is closed for good.
+    #[inline]
+    #[must_use]
+    pub fn is_closed(&self, direction: Direction) -> bool {
+        self.ledger.is_closed(direction)
+    }
+
+    /// Notes that an operation just saw WouldBlock in this direction.
+    ///
+    /// There is no race with new readiness: events are taken only while no user code runs.
+    #[inline]
+    pub fn clear(&self, direction: Direction) {
+        self.ledger.clear_closed(direction);
+    }
+
+    /// Notes a short read of a stream: it would block now, unless it is closed.
+    #[inline]
+    pub fn clear_open(&self, direction: Direction) {
+        self.ledger.clear(direction);
+    }
+
+    /// Whether the source is registered with a poller.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        let place = self.place.take();
+        let registered = place.is_some();
+        self.place.set(place);
+        registered
+    }
+
+    /// Registers the source with the poller of the event loop that runs on this thread.
+    ///
+    /// # Errors
+    ///
+    /// If none runs, or the system refuses; then nothing has changed.
+    pub fn register(
+        &self,
+        register: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
+    ) -> io::Result<()> {
+        debug_assert!(!self.is_registered());
+        with_current(|shared| {
+            let shared = shared.ok_or_else(no_loop)?;
+            let token = shared.reactor.register(&self.ledger, register)?;
+            self.place.set(Some(Place { shared: shared.weak(), token }));
+            Ok(())
+        })
+    }
+
+    /// Changes the registration: `change` gets the token it has.
+    ///
+    /// # Errors
+    ///
+    /// If the source is not registered, its loop is gone, or the system refuses.
+    pub fn change(
+        &self,
+        change: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let place = self.place.take().ok_or_else(not_registered)?;
+        let shared = place.shared.upgrade();
+        let token = place.token;
+        self.place.set(Some(place));
+        let shared = shared.ok_or_else(loop_gone)?;
+        shared.reactor.with_registry(|registry| change(registry, token))
+    }
+
+    /// Ends the registration: `deregister` tells the poller. Without it (a socket whose descriptor
+    /// was never lent and that is about to close) late events are dropped by their token.
+    ///
+    /// # Errors
+    ///
+    /// What `deregister` returns; the registration has ended all the same.
+    pub fn end(
+        &self,
+        deregister: Option<&mut dyn FnMut(&Registry) -> io::Result<()>>,
+    ) -> io::Result<()> {
+        let Some(place) = self.place.take() else { return Ok(()) };
+        let Some(shared) = place.shared.upgrade() else { return Ok(()) };
+        shared.reactor.forget(place.token);
+        match deregister {
+            Some(deregister) => shared.reactor.with_registry(|registry| deregister(registry)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits: wakes the task of `cx` when the direction becomes ready, or closed.
+    ///
+    /// # Errors
+    ///
+    /// If the source's event loop is gone: nothing would ever wake.
+    #[inline]
+    pub fn wait(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &Context<'_>,
+    ) -> io::Result<()> {
+        let place = self.place.take();
+        let gone = place.as_ref().is_none_or(|place| place.shared.strong_count() == 0);
+        self.place.set(place);
+        if gone {
+            return Err(loop_gone());
+        }
+        drop(self.ledger.wait(direction, key, cx.waker()));
+        Ok(())
+    }
+
+    /// Ends a wait. A key that does not wait is fine.
+    #[inline]
+    pub fn unwait(&self, direction: Direction, key: &mut WaitKey) {
+        drop(self.ledger.unwait(direction, key));
+    }
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // Without telling the poller: who owns the source does that, if it has to be done.
+        let _ = self.end(None);
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("ledger", &self.ledger)
+            .field("registered", &self.is_registered())
+            .finish()
+    }
+}
+
+fn no_loop() -> io::Error {
+    io::Error::other(
+        "no event loop runs on this thread: await this inside block_on, run or a #[main] function",
+    )
+}
+
+fn not_registered() -> io::Error {
+    io::Error::other("the source is not registered with an event loop")
+}
+
+fn loop_gone() -> io::Error {
+    io::Error::other("the event loop that this source was used on is gone")
+}

@@ -1,0 +1,395 @@
+//! The run queue: which items run next, and in what order. Numbers only; knows nothing of futures.
+//!
+//! Each item has a slot here: a state word and a link. The queue is a list through the slots, so
+//! queueing allocates nothing and lanes cost two words each. `wake` talks to it at home, the turn
+//! pops from it, `task` allocates and frees slots.
+//!
+//! Invariant (Listed Once): a slot is in at most one list, and exactly while `LISTED` is set. Slots
+//! leave a list only at its head, so a slot that was freed, paused or run out of turn while listed
+//! stays in the list as a *stale entry* until it is popped; a freed one joins the free list only then.
+//!
+//! Invariant (Counted): `due` is the number of slots that are live, listed, woken and not paused;
+//! those that wait for the next turn (`LATER`) are counted in `later` instead.
+
+use std::cell::Cell;
+
+use crate::segments::Segments;
+
+/// The slot of the root future of `run_until`.
+pub(crate) const ROOT: u32 = 0;
+/// The slot whose number means "look into the mailbox"; it never holds an item.
+pub(crate) const MAIL: u32 = 1;
+/// No slot: ends a list. Beyond every segment, so looking it up finds nothing.
+pub(crate) const NONE: u32 = 1 << 25;
+
+/// Bits of a slot number in a waker's word; `u32` numbers beyond are refused by `allocate`.
+#[cfg(target_pointer_width = "64")]
+pub(crate) const SLOT_BITS: u32 = 24;
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) const SLOT_BITS: u32 = 20;
+/// Bits of a generation in a waker's word.
+#[cfg(target_pointer_width = "64")]
+pub(crate) const GENERATION_BITS: u32 = 24;
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) const GENERATION_BITS: u32 = 6;
+
+/// The slot holds an item (or the root future). Cleared when the item ends.
+const LIVE: u32 = 1;
+/// The slot is in a list.
+const LISTED: u32 = 1 << 1;
+/// The item was woken and has not been polled since.
+const WOKEN: u32 = 1 << 2;
+/// The item is paused: wakes are remembered, polls wait for `resume`.
+const PAUSED: u32 = 1 << 3;
+/// The item was cancelled while it was being polled; it ends as the poll returns.
+const CANCEL: u32 = 1 << 4;
+/// The slot is in the list of the next turn.
+const LATER: u32 = 1 << 5;
+/// The generation stands above the flags.
+const SHIFT: u32 = 8;
+
+/// One slot: 8 bytes.
+struct Slot {
+    /// Generation and flags. Zero: never used.
+    state: Cell<u32>,
+    /// The next slot of the list this one is in, `NONE` at its end.
+    next: Cell<u32>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { state: Cell::new(0), next: Cell::new(NONE) }
+    }
+}
+
+/// A list through the slots.
+struct List {
+    head: Cell<u32>,
+    tail: Cell<u32>,
+}
+
+impl List {
+    const fn new() -> Self {
+        Self { head: Cell::new(NONE), tail: Cell::new(NONE) }
+    }
+}
+
+/// The slots and the lists through them.
+pub(crate) struct RunQueue {
+    slots: Segments<Slot>,
+    /// What runs, first in first out.
+    queue: List,
+    /// What `defer` put at the head of the next round.
+    deferred: List,
+    /// What waits for the next turn: new sources and `next_turn`.
+    next_turn: List,
+    /// Freed slots, last freed first, linked through `next`.
+    free: Cell<u32>,
+    /// Slots ever used.
+    used: Cell<u32>,
+    /// See Counted.
+    due: Cell<usize>,
+    /// See Counted.
+    later: Cell<usize>,
+}
+
+impl RunQueue {
+    pub(crate) fn new() -> Self {
+        let queue = Self {
+            slots: Segments::new(),
+            queue: List::new(),
+            deferred: List::new(),
+            next_turn: List::new(),
+            free: Cell::new(NONE),
+            used: Cell::new(MAIL + 1),
+            due: Cell::new(0),
+            later: Cell::new(0),
+        };
+        queue.slots.grow(MAIL);
+        queue
+    }
+
+    /// Takes a slot for a new item and returns its number, or `None` if all are taken.
+    pub(crate) fn allocate(&self) -> Option<u32> {
+        let free = self.free.get();
+        let slot = if free != NONE {
+            self.free.set(self.slots.get(free)?.next.get());
+            free
+        } else {
+            let fresh = self.used.get();
+            if fresh >= (1 << SLOT_BITS) - 1 {
+                return None;
+            }
+            self.slots.grow(fresh);
+            self.used.set(fresh + 1);
+            fresh
+        };
+        self.revive(slot);
+        Some(slot)
+    }
+
+    /// Marks a slot live, keeping its generation. Used directly for `ROOT`.
+    pub(crate) fn revive(&self, slot: u32) {
+        let cell = self.slots.grow(slot);
+        debug_assert!(cell.state.get() & LIVE == 0, "slot {slot} is taken");
+        cell.state.set(cell.state.get() | LIVE);
+    }
+
+    /// Ends the slot's use: its number is stale from now on.
+    pub(crate) fn free(&self, slot: u32) {
+        let Some(cell) = self.slots.get(slot) else { return };
+        let state = cell.state.get();
+        debug_assert!(state & LIVE != 0, "slot {slot} freed twice");
+        if state & (LISTED | WOKEN | PAUSED) == LISTED | WOKEN {
+            self.uncount(state);
+        }
+        let generation = (state >> SHIFT).wrapping_add(1) & ((1 << GENERATION_BITS) - 1);
+        cell.state.set((generation << SHIFT) | (state & (LISTED | LATER)));
+        if state & LISTED == 0 {
+            self.recycle(slot, cell);
+        }
+    }
+
+    fn recycle(&self, slot: u32, cell: &Slot) {
+        if slot != ROOT {
+            cell.next.set(self.free.get());
+            self.free.set(slot);
+        }
+    }
+
+    /// Returns the generation that wakers of this slot carry now.
+    #[inline]
+    pub(crate) fn generation(&self, slot: u32) -> u32 {
+        self.slots.get(slot).map_or(0, |cell| cell.state.get() >> SHIFT)
+    }
+
+    /// Queues the slot if it is live, of that generation and not queued yet.
+    #[inline]
+    pub(crate) fn wake(&self, slot: u32, generation: u32) {
+        let Some(cell) = self.slots.get(slot) else { return };
+        let state = cell.state.get();
+        if state == (generation << SHIFT) | LIVE {
+            cell.state.set(state | LISTED | WOKEN);
+            self.append(&self.queue, slot, cell);
+            self.due.set(self.due.get() + 1);
+        } else if state >> SHIFT == generation {
+            self.wake_flagged(cell, slot);
+        }
+    }
+
+    /// Queues the slot whatever its generation: wakes from the inbox carry none.
+    pub(crate) fn wake_any(&self, slot: u32) {
+        self.wake(slot, self.generation(slot));
+    }
+
+    /// The rare rest of `wake`: the slot is dead, woken already, paused, or a stale entry.
+    #[cold]
+    fn wake_flagged(&self, cell: &Slot, slot: u32) {
+        let state = cell.state.get();
+        if state & LIVE == 0 || state & WOKEN != 0 {
+            return;
+        }
+        cell.state.set(state | WOKEN);
+        self.enlist(cell, slot);
+    }
+
+    /// Brings a live and woken slot into the queue unless it is paused.
+    fn enlist(&self, cell: &Slot, slot: u32) {
+        let state = cell.state.get();
+        if state & PAUSED != 0 {
+            return;
+        }
+        self.count(state);
+        if state & LISTED == 0 {
+            cell.state.set(state | LISTED);
+            self.append(&self.queue, slot, cell);
+        }
+    }
+
+    /// Puts a new slot at the head of the next round, behind what was deferred before it.
+    pub(crate) fn defer(&self, slot: u32) {
+        self.place(&self.deferred, slot, 0);
+    }
+
+    /// Puts a new slot into the next turn.
+    pub(crate) fn next_turn(&self, slot: u32) {
+        self.place(&self.next_turn, slot, LATER);
+    }
+
+    fn place(&self, list: &List, slot: u32, later: u32) {
+        let cell = self.slots.grow(slot);
+        let state = cell.state.get();
+        // A recycled slot is never listed (Listed Once), so a new one may go anywhere.
+        debug_assert!(state & (LIVE | LISTED) == LIVE);
+        cell.state.set(state | LISTED | WOKEN | later);
+        self.append(list, slot, cell);
+        self.count(later);
+    }
+
+    /// Counts an entry that became due; `state` says in which list it is.
+    fn count(&self, state: u32) {
+        let counter = if state & LATER == 0 { &self.due } else { &self.later };
+        counter.set(counter.get() + 1);
+    }
+
+    /// Counts an entry that is due no more.
+    fn uncount(&self, state: u32) {
+        let counter = if state & LATER == 0 { &self.due } else { &self.later };
+        counter.set(counter.get() - 1);
+    }
+
+    #[inline]
+    fn append(&self, list: &List, slot: u32, cell: &Slot) {
+        cell.next.set(NONE);
+        let tail = list.tail.replace(slot);
+        match self.slots.get(tail) {
+            Some(last) => last.next.set(slot),
+            _ => list.head.set(slot),
+        }
+    }
+
+    /// Takes the next item to poll, or `None` if nothing in the queue is due.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<u32> {
+        loop {
+            let slot = self.queue.head.get();
+            let cell = self.slots.get(slot)?;
+            let next = cell.next.get();
+            self.queue.head.set(next);
+            if next == NONE {
+                self.queue.tail.set(NONE);
+            }
+            let state = cell.state.get();
+            if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
+                cell.state.set(state & !(LISTED | WOKEN));
+                self.due.set(self.due.get() - 1);
+                return Some(slot);
+            }
+            // A stale entry.
+            cell.state.set(state & !LISTED);
+            if state & LIVE == 0 {
+                self.recycle(slot, cell);
+            }
+        }
+    }
+
+    /// Takes one item out of its order, to be polled now by a phase.
+    ///
+    /// Returns `false` if it may not run: dead or paused.
+    pub(crate) fn take_out_of_order(&self, slot: u32) -> bool {
+        let Some(cell) = self.slots.get(slot) else { return false };
+        let state = cell.state.get();
+        if state & LIVE == 0 || state & PAUSED != 0 {
+            cell.state.set(state | if state & LIVE != 0 { WOKEN } else { 0 });
+            return false;
+        }
+        if state & (LISTED | WOKEN) == LISTED | WOKEN {
+            self.uncount(state);
+        }
+        cell.state.set(state & !WOKEN);
+        true
+    }
+
+    /// Begins a round: what was deferred goes first. Returns how many items the round has.
+    pub(crate) fn begin_round(&self) -> usize {
+        self.splice_front(&self.deferred);
+        self.due.get()
+    }
+
+    /// Begins a turn: what waited for it joins the queue.
+    pub(crate) fn begin_turn(&self) {
+        let head = self.next_turn.head.replace(NONE);
+        if head == NONE {
+            return;
+        }
+        let mut slot = head;
+        while let Some(cell) = self.slots.get(slot) {
+            cell.state.set(cell.state.get() & !LATER);
+            slot = cell.next.get();
+        }
+        self.due.set(self.due.get() + self.later.replace(0));
+        let tail = self.next_turn.tail.replace(NONE);
+        let last = self.queue.tail.replace(tail);
+        match self.slots.get(last) {
+            Some(cell) => cell.next.set(head),
+            _ => self.queue.head.set(head),
+        }
+    }
+
+    fn splice_front(&self, list: &List) {
+        let head = list.head.replace(NONE);
+        if head == NONE {
+            return;
+        }
+        let tail = list.tail.replace(NONE);
+        let old = self.queue.head.replace(head);
+        if let Some(cell) = self.slots.get(tail) {
+            cell.next.set(old);
+        }
+        if old == NONE {
+            self.queue.tail.set(tail);
+        }
+    }
+
+    /// Returns how many items are due, those of the next turn included.
+    #[inline]
+    pub(crate) fn due(&self) -> usize {
+        self.due.get() + self.later.get()
+    }
+
+    /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
+    pub(crate) fn pause(&self, slot: u32) {
+        let Some(cell) = self.slots.get(slot) else { return };
+        let state = cell.state.get();
+        if state & LIVE == 0 || state & PAUSED != 0 {
+            return;
+        }
+        if state & (LISTED | WOKEN) == LISTED | WOKEN {
+            self.uncount(state);
+        }
+        cell.state.set(state | PAUSED);
+    }
+
+    /// Ends a pause; an item woken meanwhile is queued.
+    pub(crate) fn resume(&self, slot: u32) {
+        let Some(cell) = self.slots.get(slot) else { return };
+        let state = cell.state.get();
+        if state & LIVE == 0 || state & PAUSED == 0 {
+            return;
+        }
+        cell.state.set(state & !PAUSED);
+        if state & WOKEN != 0 {
+            self.enlist(cell, slot);
+        }
+    }
+
+    /// Asks that the item end as its poll returns.
+    pub(crate) fn request_cancel(&self, slot: u32) {
+        if let Some(cell) = self.slots.get(slot) {
+            cell.state.set(cell.state.get() | CANCEL);
+        }
+    }
+
+    /// Whether the item was cancelled during its poll.
+    #[inline]
+    pub(crate) fn cancel_requested(&self, slot: u32) -> bool {
+        self.slots.get(slot).is_some_and(|cell| cell.state.get() & CANCEL != 0)
+    }
+
+    /// Whether the item was paused or cancelled during its poll.
+    #[inline]
+    pub(crate) fn wants_to_stop(&self, slot: u32) -> bool {
+        self.slots.get(slot).is_some_and(|cell| cell.state.get() & (CANCEL | PAUSED) != 0)
+    }
+
+    /// Returns one more than the highest slot ever used.
+    pub(crate) fn used(&self) -> u32 {
+        self.used.get()
+    }
+}
+
+impl std::fmt::Debug for RunQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunQueue").field("due", &self.due).field("used", &self.used).finish()
+    }
+}

@@ -1,0 +1,360 @@
+//! The timers. A hierarchical wheel in front of an exact heap: deadline in, waker out.
+//!
+//! Who talks to it: the turn (`next_deadline` before it parks, `mark` and `pop_due` when it
+//! collects) and the timer futures (`insert`, `reset`, `set_waker`, `remove`). It knows only
+//! `core::task::Waker`. Absent on purpose: clocks (time is an argument, `u64` nanoseconds since the
+//! loop's epoch), tasks and callbacks. No waker is called or dropped here: each is handed out.
+//!
+//! A far timer waits in a list of the wheel, where inserting and removing it cost a few stores
+//! however many others live. Only a timer whose bucket has come up pays for an exact place in the
+//! heap: one that is cancelled in time (a server's usual timeout) is never compared with another.
+//!
+//! Invariants:
+//! - *Lower Bound*: the place of a node (its bucket's start, its heap entry) is never later than
+//!   the node's `(deadline, seq)`. A later reset may thus leave the node where it is; who takes a
+//!   node from its place looks at the node's own deadline and files it anew if that is later.
+//! - *One Place*: `Node::place` names the only structure that holds the node.
+//! - *Owner Frees*: a fired node stays until its owner removes it, so that a key is valid
+//!   until `remove` and needs no generation.
+
+mod heap;
+mod nodes;
+mod wheel;
+
+use core::task::Waker;
+
+use self::heap::{Entry, Heap};
+use self::nodes::{Node, Nodes, Place};
+use self::wheel::Wheel;
+
+/// The deadline that never comes: saturated sums end here.
+const NEVER: u64 = u64::MAX;
+
+/// No node: the end of a list.
+const NIL: u32 = u32::MAX;
+
+/// A bucket that holds at most this many nodes goes to the heap before its time (the sparse rule).
+const SPARSE: usize = 8;
+
+/// Buffers for more nodes than this are released when the last node is gone.
+const KEPT: usize = 1024;
+
+/// Names one timer, from `insert` until `remove`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerKey(u32);
+
+/// All timers of one loop.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    /// Every timer from `insert` to `remove`, fired ones included. A key is an index.
+    nodes: Nodes,
+    /// Timers whose time is far: cheap to leave, known only to the bucket.
+    wheel: Wheel,
+    /// Timers whose bucket came up: exact order.
+    heap: Heap,
+    /// Due timers that are too new for `held_mark`, set aside so that they hide no older one.
+    held: Vec<u32>,
+    /// The mark under which `held` was filled; another mark releases them.
+    held_mark: u64,
+    /// The latest time seen. Never goes back.
+    now: u64,
+    /// The next insertion's number. 64 bits: one a nanosecond wraps after 584 years.
+    seq: u64,
+}
+
+impl Timers {
+    /// Makes a set without timers; allocates nothing before the first insert.
+    pub(crate) fn new() -> Self {
+        Self {
+            nodes: Nodes::new(),
+            wheel: Wheel::new(),
+            heap: Heap::new(),
+            held: Vec::new(),
+            held_mark: 0,
+            now: 0,
+            seq: 0,
+        }
+    }
+
+    /// Counts the timers held, those that fired but were not removed included.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Adds a timer that wakes `waker` at `deadline`, or never if that is `u64::MAX`.
+    ///
+    /// # Panics
+    ///
+    /// If 2^32 - 1 timers are held already.
+    #[inline]
+    pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
+        let seq = self.next_seq();
+        let key = self.nodes.add(deadline, seq, waker);
+        self.file(key);
+        TimerKey(key)
+    }
+
+    /// Gives a timer a new deadline. Counts as a new insertion; arms a fired timer again.
+    ///
+    /// Moving the deadline back costs a few stores: the node stays where it is filed until that
+    /// place comes up. Until then `next_deadline` may be too early for it, once.
+    #[inline]
+    pub(crate) fn reset(&mut self, key: TimerKey, deadline: u64) {
+        let seq = self.next_seq();
+        let node = &mut self.nodes[key.0];
+        debug_assert!(node.place != Place::Free, "reset of a removed timer");
+        let stays = match node.place {
+            Place::Bucket | Place::Heap => deadline >= node.deadline,
+            Place::Held => true, // filed by its own deadline when it is released
+            Place::Unfiled | Place::Fired | Place::Free => false,
+        };
+        node.deadline = deadline;
+        node.seq = seq;
+        if !stays || deadline == NEVER {
+            self.unfile(key.0);
+            self.file(key.0);
+        }
+    }
+
+    /// Stores the waker to call at the deadline and returns the old one, for the caller to drop
+    /// with no borrow held.
+    #[inline]
+    pub(crate) fn set_waker(&mut self, key: TimerKey, waker: Waker) -> Option<Waker> {
+        self.nodes[key.0].waker.replace(waker)
+    }
+
+    /// Tells whether the deadline came and the timer was not reset since.
+    #[inline]
+    pub(crate) fn is_fired(&self, key: TimerKey) -> bool {
+        self.nodes[key.0].place == Place::Fired
+    }
+
+    /// Removes a timer for good; its memory serves the next one. The waker comes back, for the
+    /// caller to drop with no borrow held.
+    ///
+    /// # Panics
+    ///
+    /// If the timer was removed before and the key not given out again.
+    #[inline]
+    pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
+        self.unfile(key.0);
+        let waker = self.nodes.free(key.0);
+        if self.nodes.len() == 0 && self.nodes.capacity() > KEPT {
+            self.release_buffers();
+        }
+        waker
+    }
+
+    /// Returns a time, no later than the earliest deadline, at which `pop_due` must be called;
+    /// `None` if nothing can fire. Early only for a crowded bucket or after a later reset.
+    #[inline]
+    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        if self.nodes.len() == 0 { None } else { self.find_next_deadline() }
+    }
+
+    /// Returns the mark for one turn: only timers inserted or reset before it fire.
+    #[inline]
+    pub(crate) fn mark(&self) -> u64 {
+        self.seq
+    }
+
+    /// Fires the first timer, by `(deadline, seq)`, that is due at `now` and older than `mark`, and
+    /// hands its waker out. `None` if there is none.
+    ///
+    /// A due timer without a waker is marked as fired and passed over. A `now` before the latest
+    /// one seen counts as that one.
+    #[inline]
+    pub(crate) fn pop_due(&mut self, now: u64, mark: u64) -> Option<Waker> {
+        self.advance_to(now);
+        if self.nodes.len() == 0 { None } else { self.fire_one(mark) }
+    }
+
+    /// Tells whether `pop_due(now, self.mark())` would fire a timer.
+    #[inline]
+    pub(crate) fn is_due(&mut self, now: u64) -> bool {
+        self.advance_to(now);
+        self.nodes.len() != 0 && self.due_top(self.seq).is_some()
+    }
+
+    /// Tells the time without firing anything, so that what is inserted next is filed by it.
+    #[inline]
+    pub(crate) fn advance_to(&mut self, now: u64) {
+        self.now = self.now.max(now);
+        if !self.wheel.is_at(self.now) {
+            self.roll_wheel();
+        }
+    }
+
+    /// Numbers an insertion.
+    #[inline]
+    fn next_seq(&mut self) -> u64 {
+        let seq = self.seq;
+        self.seq += 1;
+        seq
+    }
+
+    /// Files a node that is in no place by its deadline.
+    #[inline]
+    fn file(&mut self, key: u32) {
+        if let Some(bucket) = self.wheel.bucket_of(self.nodes[key].deadline) {
+            self.wheel.append(&mut self.nodes, bucket, key);
+        } else {
+            self.file_rare(key);
+        }
+    }
+
+    /// `file`, when the wheel has no bucket for the node.
+    #[inline(never)]
+    fn file_rare(&mut self, key: u32) {
+        if self.nodes[key].deadline == NEVER {
+            self.nodes[key].place = Place::Unfiled;
+        } else if self.wheel.build() {
+            self.file(key); // the loop's first timer
+        } else {
+            self.file_now(key);
+        }
+    }
+
+    /// Files a node in the heap.
+    fn file_now(&mut self, key: u32) {
+        let Node { deadline, seq, .. } = self.nodes[key];
+        self.heap.push(&mut self.nodes, Entry { deadline, seq, key });
+    }
+
+    /// Cuts a node out of its place.
+    #[inline]
+    fn unfile(&mut self, key: u32) {
+        if self.nodes[key].place == Place::Bucket {
+            self.wheel.unlink(&mut self.nodes, key);
+        } else {
+            self.unfile_rare(key);
+        }
+    }
+
+    /// `unfile`, outside of the wheel.
+    #[inline(never)]
+    fn unfile_rare(&mut self, key: u32) {
+        let index = self.nodes[key].index;
+        match self.nodes[key].place {
+            Place::Heap => self.heap.remove(&mut self.nodes, index),
+            Place::Held => {
+                self.held.swap_remove(index as usize);
+                if let Some(&moved) = self.held.get(index as usize) {
+                    self.nodes[moved].index = index;
+                }
+            }
+            Place::Free => panic!("timer removed twice: a key ends with its removal"),
+            Place::Bucket | Place::Unfiled | Place::Fired => {}
+        }
+    }
+
+    /// Moves the wheel to `self.now`: the nodes of each bucket that it reaches or passes are filed
+    /// anew, which is the heap for those whose time has come.
+    #[inline(never)]
+    fn roll_wheel(&mut self) {
+        let mut passed = self.wheel.roll_to(self.now);
+        // Bounded: each bucket once, and each detached list ends. A later reset may send a node to
+        // a bucket that is yet to be emptied; it is then filed once more, where it belongs.
+        while let Some(bucket) = passed.next_bucket() {
+            let mut at = self.wheel.take(bucket);
+            while at != NIL {
+                let next = self.nodes[at].next;
+                self.file(at);
+                at = next;
+            }
+        }
+    }
+
+    /// `next_deadline`, when there are timers.
+    fn find_next_deadline(&mut self) -> Option<u64> {
+        self.release_held();
+        // Bounded: each round empties a bucket, and a node goes back to the wheel only if a reset
+        // had made it later, which filing it settles.
+        loop {
+            let top = self.heap.first().map(|entry| entry.deadline);
+            let Some((bucket, start, last)) = self.wheel.first() else { return top };
+            if top.is_some_and(|top| top <= start) {
+                return top;
+            }
+            if self.wheel.holds_more_than(&self.nodes, bucket, SPARSE) {
+                return Some(start);
+            }
+            let mut at = self.wheel.take(bucket);
+            while at != NIL {
+                let Node { next, deadline, .. } = self.nodes[at];
+                if deadline <= last {
+                    self.file_now(at)
+                } else {
+                    self.file(at)
+                }
+                at = next;
+            }
+        }
+    }
+
+    /// `pop_due`, when there are timers and the wheel shows `now`.
+    fn fire_one(&mut self, mark: u64) -> Option<Waker> {
+        // Bounded: each round fires a timer that is due or passes over it, and none is added.
+        loop {
+            let key = self.due_top(mark)?;
+            self.heap.remove(&mut self.nodes, 0);
+            let node = &mut self.nodes[key];
+            node.place = Place::Fired;
+            if let Some(waker) = node.waker.take() {
+                return Some(waker);
+            }
+        }
+    }
+
+    /// Brings the first timer that is due and older than `mark` to the heap's top.
+    ///
+    /// Newer ones that are due are set aside until the mark changes. Left on top, a deadline in the
+    /// past that is set again in every turn would hide all later ones for ever.
+    fn due_top(&mut self, mark: u64) -> Option<u32> {
+        if mark != self.held_mark {
+            self.release_held();
+            self.held_mark = mark;
+        }
+        // Bounded: each round takes an entry that is late, or newer than the mark, off the heap.
+        loop {
+            let top = self.heap.first()?;
+            if top.deadline > self.now {
+                return None;
+            }
+            if self.nodes[top.key].seq != top.seq {
+                // Reset since it was filed (Lower Bound).
+                self.heap.remove(&mut self.nodes, 0);
+                self.file(top.key);
+            } else if top.seq >= mark {
+                self.heap.remove(&mut self.nodes, 0);
+                let node = &mut self.nodes[top.key];
+                (node.place, node.index) = (Place::Held, self.held.len() as u32);
+                self.held.push(top.key);
+            } else {
+                return Some(top.key);
+            }
+        }
+    }
+
+    /// Files the timers that were set aside.
+    fn release_held(&mut self) {
+        if !self.held.is_empty() {
+            for key in core::mem::take(&mut self.held) {
+                self.file(key);
+            }
+        }
+    }
+
+    /// Gives a burst's memory back, after the last timer went.
+    #[cold]
+    fn release_buffers(&mut self) {
+        debug_assert!(self.heap.first().is_none() && self.held.is_empty(), "One Place");
+        self.nodes = Nodes::new();
+        self.heap = Heap::new();
+        self.held = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! One turn: park, collect, run, idle. The diagram is in the crate's documentation.
+//!
+//! User code runs in `run_rounds`, and for streams that wait for a phase in `run_phase`; both call
+//! `poll` below, which is the root future or `Shared::poll_item`.
+
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::budget::Allowance;
+use crate::clock::{NEVER, Nanos, nanos};
+use crate::config::{add, raise};
+use crate::phases::Phase;
+use crate::run_queue::{MAIL, NONE, ROOT};
+use crate::shared::Shared;
+use crate::wake;
+
+/// The root future of `run_until`, polled in the same queue as the items; Ready once.
+pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) -> Poll<()> + 'a;
+
+/// Numbers drained from the inbox, and messages taken from the mailbox, in one turn.
+const COLLECT_LIMIT: usize = 1024;
+
+/// Runs one turn that waits `limit` at most (`None`: until something happens).
+///
+/// Inside `Shared::enter`. On an error of the poller everything else of the turn has run.
+pub(crate) fn turn(
+    shared: &Shared,
+    root: &mut Root<'_>,
+    limit: Option<Duration>,
+) -> io::Result<()> {
+    add(&shared.counters.turns, 1);
+    if shared.phases.any(Phase::BeforePark) {
+        run_phase(shared, root, Phase::BeforePark);
+    }
+    let parked = park(shared, limit);
+    let began = shared.clock.refresh();
+    collect_events(shared);
+    if shared.phases.any(Phase::AfterPark) {
+        run_phase(shared, root, Phase::AfterPark);
+    }
+    fire_timers(shared, began);
+    collect_inbox(shared);
+    shared.home.queue.begin_turn();
+    run_rounds(shared, root, began);
+    if shared.phases.any(Phase::Idle) && !has_work(shared) {
+        shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
+        run_phase(shared, root, Phase::Idle);
+    }
+    parked
+}
+
+/// Whether the next turn would find something to run without waiting for the system.
+pub(crate) fn has_work(shared: &Shared) -> bool {
+    shared.home.queue.due() != 0 || shared.home.number.inbox().pending() || shared.more_events.get()
+}
+
+/// Waits for the poller: not at all if there is work, else until the next deadline or the limit.
+fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
+    let reactor = &shared.reactor;
+    let idle = shared.phases.any(Phase::Idle);
+    if limit == Some(Duration::ZERO) || has_work(shared) || shared.stop.get() || idle {
+        return look(shared);
+    }
+    let deadline = shared.timers.borrow_mut().next_deadline();
+    let entered = shared.clock.read();
+    raise(&shared.counters.lag, entered.saturating_sub(shared.clock.now()));
+    raise(&shared.counters.longest_item, entered.saturating_sub(shared.last_check.get()));
+    let until = match (deadline, limit) {
+        (None, None) => NEVER,
+        (deadline, limit) => {
+            let limit = limit.map_or(NEVER, |limit| entered.saturating_add(nanos(limit)));
+            deadline.unwrap_or(NEVER).min(limit)
+        }
+    };
+    if until <= entered {
+        return look(shared);
+    }
+    if shared.clock.is_paused() {
+        return park_paused(shared, until);
+    }
+    let inbox = shared.home.number.inbox();
+    let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
+    inbox.unpark();
+    shared.more_events.set(reactor.saturated());
+    add(&shared.counters.parked, shared.clock.read().saturating_sub(entered));
+    waited
+}
+
+/// Waits until the deadline, for the rest of the time after each interruption by a signal.
+fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
+    loop {
+        let timeout = (until != NEVER).then(|| Duration::from_nanos(until.saturating_sub(now)));
+        match shared.reactor.park(timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => now = shared.clock.read(),
+            other => return other,
+        }
+    }
+}
+
+/// Looks at the poller without waiting.
+fn look(shared: &Shared) -> io::Result<()> {
+    loop {
+        match shared.reactor.park(Some(Duration::ZERO)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => {
+                shared.more_events.set(shared.reactor.saturated());
+                return other;
+            }
+        }
+    }
+}
+
+/// Parks under a paused clock: time jumps to the deadline if nothing is there now. With no deadline,
+/// or while the clock is held, only the outside world can go on, so this waits for it.
+fn park_paused(shared: &Shared, until: Nanos) -> io::Result<()> {
+    look(shared)?;
+    if shared.reactor.harvested() != 0 || shared.home.number.inbox().pending() {
+        return Ok(());
+    }
+    if until != NEVER && shared.clock.may_jump() {
+        shared.clock.advance_to(until);
+        return Ok(());
+    }
+    let inbox = shared.home.number.inbox();
+    let waited = if inbox.park() { wait_until(shared, NEVER, 0) } else { Ok(()) };
+    inbox.unpark();
+    shared.more_events.set(shared.reactor.saturated());
+    waited
+}
+
+/// Turns events into readiness and queued items.
+fn collect_events(shared: &Shared) {
+    if shared.reactor.harvested() == 0 {
+        return;
+    }
+    if shared.chance.is_seeded() {
+        shared.reactor.shuffle(|order| shared.chance.shuffle(order));
+    }
+    let mut foreign = Vec::new();
+    shared.reactor.dispatch(|waiter| {
+        if wake::is_ours(&waiter) { wake::wake(waiter) } else { foreign.push(waiter) }
+    });
+    // Unborrowed Call: a foreign waker runs code of its own.
+    foreign.into_iter().for_each(|waiter| shared.wake_waiter(waiter));
+}
+
+/// Wakes who waits for a deadline that is due at the turn's start, in order.
+fn fire_timers(shared: &Shared, now: Nanos) {
+    let mark = shared.timers.borrow().mark();
+    for _ in 0..shared.config.turn_items {
+        let due = shared.timers.borrow_mut().pop_due(now, mark);
+        let Some(waiter) = due else { return };
+        shared.wake_waiter(waiter);
+    }
+}
+
+/// Queues what other threads woke, and takes what they sent.
+fn collect_inbox(shared: &Shared) {
+    let inbox = shared.home.number.inbox();
+    if !inbox.pending() {
+        return;
+    }
+    let mut mail = false;
+    let mut seeded = Vec::new();
+    inbox.drain(COLLECT_LIMIT, |slot| match slot {
+        MAIL => mail = true,
+        slot if shared.chance.is_seeded() => seeded.push(slot),
+        slot => shared.home.queue.wake_any(slot),
+    });
+    shared.chance.shuffle(&mut seeded);
+    seeded.into_iter().for_each(|slot| shared.home.queue.wake_any(slot));
+    if mail {
+        collect_mail(shared);
+    }
+}
+
+fn collect_mail(shared: &Shared) {
+    for _ in 0..COLLECT_LIMIT {
+        let Some(message) = shared.mailbox.receive() else { return };
+        message(shared);
+    }
+    // More may be there: look again next turn, after the poller.
+    shared.home.number.inbox().wake(MAIL);
+}
+
+/// Runs rounds until nothing is queued or the turn has had its share.
+fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
+    shared.last_check.set(began);
+    let queue = &shared.home.queue;
+    let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    let mut ran = 0;
+    let mut check = every.min(most);
+    'turn: loop {
+        // A round is what was queued when it began, so an item runs at most once in it.
+        let round = queue.begin_round();
+        if round == 0 {
+            break;
+        }
+        for _ in 0..round {
+            // Fewer than counted: some were cancelled meanwhile.
+            let Some(slot) = queue.pop() else { break };
+            let done = poll(shared, root, slot);
+            ran += 1;
+            if done {
+                break 'turn;
+            }
+            if ran == check {
+                if ran >= most || turn_is_over(shared, began) {
+                    break 'turn;
+                }
+                check = (ran + every).min(most);
+            }
+        }
+    }
+    add(&shared.counters.items_run, ran as u64);
+}
+
+/// Whether a turn that has work left should look at the poller now.
+fn turn_is_over(shared: &Shared, began: Nanos) -> bool {
+    if shared.clock.is_paused() || shared.chance.is_seeded() {
+        // A run that can be repeated does not depend on how fast it was.
+        return false;
+    }
+    let now = shared.clock.read();
+    raise(&shared.counters.longest_item, now.saturating_sub(shared.last_check.replace(now)));
+    now.saturating_sub(began) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
+}
+
+/// Runs the streams that wait for a phase, each in its item, now.
+fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
+    let queue = &shared.home.queue;
+    let mut ran = 0;
+    for key in shared.phases.due(phase) {
+        let Some((waiter, slot)) = shared.phases.fire(phase, key) else { continue };
+        // One of ours would only queue the item, which runs right here. A foreign one has to know.
+        if !wake::is_ours(&waiter) || slot == NONE {
+            shared.wake_waiter(waiter);
+        }
+        if slot != NONE && queue.take_out_of_order(slot) {
+            poll(shared, root, slot);
+            ran += 1;
+        }
+    }
+    add(&shared.counters.items_run, ran);
+}
+
+/// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
+#[inline]
+fn poll(shared: &Shared, root: &mut Root<'_>, slot: u32) -> bool {
+    if slot == ROOT {
+        return poll_root(shared, root);
+    }
+    shared.poll_item(slot);
+    false
+}
+
+/// Polls the root future. Its panics are its caller's and unwind through the turn.
+fn poll_root(shared: &Shared, root: &mut Root<'_>) -> bool {
+    struct Rest<'a>(&'a Shared);
+    impl Drop for Rest<'_> {
+        fn drop(&mut self) {
+            self.0.running_slot.set(NONE);
+        }
+    }
+    shared.running_slot.set(ROOT);
+    let _rest = Rest(shared);
+    let waker = wake::waker(shared.home.word(ROOT));
+    let _allowance = Allowance::grant(shared.config.operations);
+    root(&mut Context::from_waker(&waker)).is_ready()
+}

@@ -1,0 +1,122 @@
+//! The waker that is a number: its data word is (loop number, generation, slot), its clone a copy,
+//! its drop nothing.
+//!
+//! Inside a turn of its loop, on that thread, a wake tests and sets one flag and links one slot: no
+//! atomic, no allocation. Anywhere else it goes to the loop's inbox. Nothing is dereferenced by way
+//! of the word, so a stale or forged one can at worst poll another item once for nothing.
+
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use crate::inbox::{LoopNumber, inbox_of};
+use crate::run_queue::{GENERATION_BITS, RunQueue, SLOT_BITS};
+use crate::state::Scoped;
+
+/// What wakes need of one loop.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) number: LoopNumber,
+    pub(crate) queue: RunQueue,
+}
+
+thread_local! {
+    /// The loop whose turn runs on this thread, innermost. No destructor, so that wakes work in the
+    /// destructors of other thread-locals.
+    static HOME: Scoped<Home> = const { Scoped::new() };
+}
+
+/// Calls `f` while wakes of this loop take the short way.
+pub(crate) fn at_home<R>(home: &Home, f: impl FnOnce() -> R) -> R {
+    HOME.with(|cell| cell.scope(home, f))
+}
+
+/// A packed (loop, generation, slot).
+pub(crate) type Word = usize;
+
+impl Home {
+    /// Returns the word of the item that is in `slot` now.
+    #[inline]
+    pub(crate) fn word(&self, slot: u32) -> Word {
+        (self.number.get() as usize) << (GENERATION_BITS + SLOT_BITS)
+            | (self.queue.generation(slot) as usize) << SLOT_BITS
+            | slot as usize
+    }
+}
+
+const fn slot_of(word: Word) -> u32 {
+    (word & ((1 << SLOT_BITS) - 1)) as u32
+}
+
+const fn generation_of(word: Word) -> u32 {
+    ((word >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)) as u32
+}
+
+const fn loop_of(word: Word) -> u32 {
+    (word >> (GENERATION_BITS + SLOT_BITS)) as u32
+}
+
+/// A static, not a promoted constant: `will_wake` and `is_ours` compare its address.
+static VTABLE: RawWakerVTable =
+    RawWakerVTable::new(|word| RawWaker::new(word, &VTABLE), wake_raw, wake_raw, |_| {});
+
+fn wake_raw(word: *const ()) {
+    wake_word(word.addr());
+}
+
+/// Queues the item of this word, from any thread.
+#[inline]
+fn wake_word(word: Word) {
+    HOME.with(|cell| {
+        cell.with(|home| match home {
+            Some(home) if home.number.get() == loop_of(word) => {
+                home.queue.wake(slot_of(word), generation_of(word));
+            }
+            _ => wake_abroad(word),
+        });
+    });
+}
+
+#[cold]
+fn wake_abroad(word: Word) {
+    if let Some(inbox) = inbox_of(loop_of(word)) {
+        inbox.wake(slot_of(word));
+    }
+}
+
+/// Makes the waker of a word. It owns nothing, so it need not be dropped.
+#[inline]
+pub(crate) fn waker(word: Word) -> ManuallyDrop<Waker> {
+    // SAFETY: the four functions of VTABLE accept any word, on any thread, at any time: they do
+    // arithmetic on it, never dereference it, and own nothing.
+    ManuallyDrop::new(unsafe { Waker::new(ptr::without_provenance(word), &VTABLE) })
+}
+
+/// Whether waking this runs no user code.
+#[inline]
+pub(crate) fn is_ours(waker: &Waker) -> bool {
+    ptr::eq(waker.vtable(), &VTABLE)
+}
+
+/// Copies a waker for a waiter: one of ours without a call.
+#[inline]
+pub(crate) fn copy(other: &Waker) -> Waker {
+    if is_ours(other) {
+        ManuallyDrop::into_inner(waker(other.data().addr()))
+    } else {
+        other.clone()
+    }
+}
+
+/// Wakes a waiter: one of ours without the indirect call.
+#[inline]
+pub(crate) fn wake(waiter: Waker) {
+    if is_ours(&waiter) {
+        wake_word(waiter.data().addr());
+    } else {
+        waiter.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! One event loop on one thread, on which callbacks and async/await run over the same machinery.
+
+pub use loopline_runtime::{
+    Builder, Cancelled, Clock, Control, CurrentError, EventLoop, Handle, InsertError,
+    InsertErrorKind, ItemBuilder, JoinError, JoinHandle, PanicPolicy, Remote, RemoteJoin, RunError,
+    StateError, Stats, TaskId, Turn, WaitError, block_on, spawn, yield_now,
+};
+
+#[cfg(feature = "macros")]
+pub use loopline_macros::{main, test};
+
+pub use loopline_runtime::callback;
+pub use loopline_runtime::time;
+
+/// What the macros expand to; not for anybody else.
+#[doc(hidden)]
+pub use loopline_runtime::__private;
+
+/// Tasks: spawning, awaiting, cancelling, yielding.
+pub mod task {
+    pub use loopline_runtime::budget;
+    pub use loopline_runtime::{
+        Cancelled, Control, JoinError, JoinHandle, TaskId, spawn, yield_now,
+    };
+}
