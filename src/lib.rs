@@ -12,6 +12,18 @@ pub use loopline_macros::{main, test};
 pub use loopline_runtime::callback;
 pub use loopline_runtime::time;
 
+#[cfg(feature = "net")]
+pub use loopline_io::net;
+
+/// Pollable descriptors as sources.
+#[cfg(all(unix, feature = "net"))]
+pub mod io {
+    pub use loopline_io::fd::{FdSource, Interest, Readiness};
+}
+
+#[cfg(all(unix, feature = "signal"))]
+pub use loopline_io::signal;
+
 /// What the macros expand to; not for anybody else.
 #[doc(hidden)]
 pub use loopline_runtime::__private;

@@ -56,6 +56,12 @@ impl Registration {
         self.ledger.is_ready(direction)
     }
 
+    /// Whether the source is believed ready in this direction, its end apart.
+    #[must_use]
+    pub fn is_open_ready(&self, direction: Direction) -> bool {
+        self.ledger.is_open_ready(direction)
+    }
+
     /// Whether the poller said that this direction is closed for good.
     #[inline]
     #[must_use]
@@ -75,6 +81,12 @@ impl Registration {
     #[inline]
     pub fn clear_open(&self, direction: Direction) {
         self.ledger.clear(direction);
+    }
+
+    /// Believes again that both directions are ready, until an operation says otherwise: for a socket
+    /// that has just been connected.
+    pub fn assume_ready(&self) {
+        self.ledger.assume(Ready::READABLE | Ready::WRITABLE);
     }
 
     /// Whether the source is registered with a poller.

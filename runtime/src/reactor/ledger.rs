@@ -54,13 +54,16 @@ impl Ready {
 /// Names one waiter of one direction, so that it can be replaced and removed.
 ///
 /// A future keeps one, starting with [`WaitKey::new`]; the `poll_` forms of a trait, which have one
-/// slot for whoever polled last, use [`WaitKey::POLL`].
+/// slot for whoever polled last, use [`WaitKey::last_poller`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct WaitKey(u32);
 
 impl WaitKey {
-    /// The key of the `poll_` forms: the last one to poll is woken.
-    pub const POLL: Self = Self(u32::MAX);
+    /// Makes the key of the `poll_` forms: the last one to poll is woken.
+    #[must_use]
+    pub const fn last_poller() -> Self {
+        Self(u32::MAX)
+    }
 
     /// Makes a key that is not waiting yet.
     #[must_use]
@@ -166,6 +169,11 @@ impl Ledger {
         self.ready.get() & Ready::mask(direction) != 0
     }
 
+    /// Whether the direction is ready, its end apart.
+    pub(crate) fn is_open_ready(&self, direction: Direction) -> bool {
+        self.ready.get() & Ready::clearable(direction) != 0
+    }
+
     /// Whether the direction is closed for good.
     #[inline]
     pub(crate) fn is_closed(&self, direction: Direction) -> bool {
@@ -186,6 +194,11 @@ impl Ledger {
     /// socket that was registered before it was connected reports itself closed.
     pub(crate) fn clear_closed(&self, direction: Direction) {
         self.ready.set(self.ready.get() & !Ready::mask(direction));
+    }
+
+    /// Adds readiness that is only believed in; nobody is woken.
+    pub(crate) fn assume(&self, ready: u8) {
+        self.ready.set(self.ready.get() | ready);
     }
 
     /// Adds readiness that came as an event, and hands out who waited for it.

@@ -1,0 +1,13 @@
+//! The same workloads on Loopline and on its peers.
+//!
+//! `task` holds the workloads, written once against the trait `Peer`; `peer` implements it for each
+//! runtime, in the shape in which that runtime is at its best; `dispatch` and `foreign` hold what does
+//! not fit the trait; `echo` and `load` are the servers and the client. `measure` reads clocks.
+
+pub mod dispatch;
+pub mod echo;
+pub mod foreign;
+pub mod load;
+pub mod measure;
+pub mod peer;
+pub mod task;

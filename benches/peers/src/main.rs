@@ -1,0 +1,50 @@
+//! `peers CASE PEER [OPERATIONS] [--once]`: runs one case on one peer, and prints a line for each round:
+//! nanoseconds of CPU time per operation (wall time for `foreign_wake_busy`, bytes for `parked_memory`).
+//! `--once`: one round and nothing before it, for counting instructions.
+
+use peers::measure::{Plan, resident};
+use peers::peer::{Calloop, Loopline, Monoio, Peer, Smol, TokioLocalRuntime, TokioLocalSet};
+use peers::{foreign, task};
+
+fn main() {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let once = arguments.iter().any(|argument| argument == "--once");
+    arguments.retain(|argument| argument != "--once");
+    let mut arguments = arguments.into_iter();
+    let case = arguments.next().unwrap_or_else(|| usage());
+    let peer = arguments.next().unwrap_or_else(|| usage());
+    let number = arguments.next().map(|number| number.parse().unwrap_or_else(|_| usage()));
+    match peer.as_str() {
+        "loopline" => run::<Loopline>(&case, number, once),
+        "tokio" => run::<TokioLocalRuntime>(&case, number, once),
+        "tokio-localset" => run::<TokioLocalSet>(&case, number, once),
+        "monoio" => run::<Monoio>(&case, number, once),
+        "smol" => run::<Smol>(&case, number, once),
+        "calloop" => run::<Calloop>(&case, number, once),
+        _ => usage(),
+    }
+}
+
+fn run<P: Peer>(case: &str, number: Option<usize>, once: bool) {
+    let operations = number.unwrap_or(200_000);
+    let plan = Plan { operations, rounds: if once { 1 } else { 5 }, warm: !once };
+    match case {
+        "spawn_join_one" => task::spawn_join_one::<P>(plan),
+        "spawn_join_1000" => task::spawn_join_1000::<P>(plan),
+        "detached" => task::detached::<P>(plan),
+        "yield" => task::yield_one::<P>(plan),
+        "yield_1000" => task::yield_1000::<P>(plan),
+        "pingpong" => task::pingpong::<P>(plan, true),
+        "pingpong_take" => task::pingpong::<P>(plan, false),
+        "sleep" => task::sleep::<P>(plan),
+        "sleep_earliest" => task::sleep_earliest::<P>(plan),
+        "foreign_wake_busy" => foreign::wake_busy::<P>(plan),
+        "parked_rss" => task::parked_memory::<P>(number.unwrap_or(100_000), false, resident),
+        _ => usage(),
+    }
+}
+
+fn usage() -> ! {
+    eprintln!("usage: peers CASE PEER [OPERATIONS] [--once]");
+    std::process::exit(2)
+}

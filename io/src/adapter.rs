@@ -1,0 +1,267 @@
+//! The adapter: a source and its registration, and the try / WouldBlock / wait loop every socket shares.
+//!
+//! Operations are tried first and waited for second, so a source joins the poller only when it would
+//! block for the first time: connections that never do cost no `epoll_ctl`.
+
+use std::cell::Cell as Flag;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use loopline_runtime::budget;
+use loopline_runtime::registration::{Direction, Registration, WaitKey};
+use mio::Interest;
+
+use crate::sys::{Cell, Pollable};
+
+/// A source on a loop.
+#[derive(Debug)]
+pub(crate) struct Adapter<T: Pollable> {
+    source: Option<Cell<T>>,
+    registration: Registration,
+    /// What the poller was asked for; `None` before the first wait.
+    interest: Flag<Option<Interest>>,
+    /// Whether somebody else may hold the descriptor: then closing it does not end the registration.
+    lent: Flag<bool>,
+}
+
+impl<T: Pollable> Adapter<T> {
+    /// Takes a source that is tried at once.
+    pub(crate) fn new(source: T) -> Self {
+        Self::with(source, Registration::new())
+    }
+
+    /// Takes a source that is not ready before the poller says so, such as one that connects.
+    #[cfg(any(unix, windows))]
+    pub(crate) fn unready(source: T) -> Self {
+        Self::with(source, Registration::unready())
+    }
+
+    fn with(source: T, registration: Registration) -> Self {
+        Self {
+            source: Some(Cell::new(source)),
+            registration,
+            interest: Flag::new(None),
+            lent: Flag::new(false),
+        }
+    }
+
+    pub(crate) fn cell(&self) -> &Cell<T> {
+        self.source.as_ref().expect("taken only by into_inner, which consumes the adapter")
+    }
+
+    /// Notes that the descriptor was lent: it may be duplicated, and live longer than this.
+    pub(crate) fn lend(&self) {
+        self.lent.set(true);
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// Tries an operation without waiting. WouldBlock is remembered.
+    pub(crate) fn try_io<R>(
+        &self,
+        direction: Direction,
+        op: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if !self.registration.is_ready(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = op(&self.cell().get());
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.registration.clear(direction);
+        }
+        result
+    }
+
+    /// Tries an operation, and waits each time it would block.
+    #[inline]
+    pub(crate) fn poll_io<R>(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        ready!(budget::poll_proceed(cx));
+        loop {
+            if self.registration.is_ready(direction) {
+                let result = op(&self.cell().get());
+                match result {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.registration.clear(direction);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    result => {
+                        budget::spend();
+                        return Poll::Ready(result);
+                    }
+                }
+            }
+            return match self.wait(direction, key, cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            };
+        }
+    }
+
+    /// Waits until an operation is worth trying, without one.
+    pub(crate) fn poll_ready(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(budget::poll_proceed(cx));
+        if self.registration.is_ready(direction) {
+            budget::spend();
+            return Poll::Ready(Ok(()));
+        }
+        match self.wait(direction, key, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Joins the poller if need be, and waits.
+    #[inline]
+    pub(crate) fn wait(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        let wanted = match direction {
+            Direction::Write => Interest::READABLE | Interest::WRITABLE,
+            // Reading is always asked for, so that a peer that goes away is noticed.
+            _ => Interest::READABLE,
+        };
+        match self.interest.get() {
+            Some(has) if has | wanted == has => {}
+            has => self.join(has, wanted)?,
+        }
+        self.registration.wait(direction, key, cx)
+    }
+
+    /// Registers, or asks for more. What is there already comes as an event: nothing is lost between
+    /// the operation that would have blocked and this.
+    #[cold]
+    fn join(&self, has: Option<Interest>, wanted: Interest) -> io::Result<()> {
+        let source = self.cell();
+        match has {
+            None => {
+                self.registration.register(&mut |r, token| source.register(r, token, wanted))?;
+                self.interest.set(Some(wanted));
+            }
+            Some(has) => {
+                let all = has | wanted;
+                self.registration.change(&mut |r, token| source.reregister(r, token, all))?;
+                self.interest.set(Some(all));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the poller to say again what is ready now, for a source that is emptied by others.
+    #[cfg(unix)]
+    pub(crate) fn rearm(&self, interest: Interest) -> io::Result<()> {
+        let source = self.cell();
+        if self.registration.is_registered() {
+            self.registration.change(&mut |r, token| source.reregister(r, token, interest))
+        } else {
+            self.registration.register(&mut |r, token| source.register(r, token, interest))?;
+            self.interest.set(Some(interest));
+            Ok(())
+        }
+    }
+
+    /// Makes a future of an operation.
+    pub(crate) fn op<R, F>(&self, direction: Direction, op: F) -> Op<'_, T, F>
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        Op { adapter: self, direction, key: WaitKey::new(), op }
+    }
+
+    /// Waits until an operation is worth trying.
+    ///
+    /// Dropped, it leaves no waiter behind.
+    pub(crate) fn ready(&self, direction: Direction) -> Readied<'_, T> {
+        Readied { adapter: self, direction, key: WaitKey::new() }
+    }
+
+    /// Ends the registration and returns the source.
+    pub(crate) fn into_inner(mut self) -> io::Result<T> {
+        let source = self.source.take().expect("taken only here");
+        // A failure leaves nothing to undo: the source is out of the table, its events are dropped.
+        let ended = self.registration.end(Some(&mut |r| source.deregister(r)));
+        let _ = ended;
+        Ok(source.into_inner())
+    }
+}
+
+impl<T: Pollable> Drop for Adapter<T> {
+    fn drop(&mut self) {
+        let Some(source) = &self.source else { return };
+        // A socket that was never lent ends its registration by closing, on epoll and kqueue; elsewhere,
+        // and where a duplicate may live on, the poller is told.
+        if self.lent.get() || cfg!(windows) {
+            // A failure: the descriptor was closed behind our back. Its events are dropped by token.
+            let _ = self.registration.end(Some(&mut |r| source.deregister(r)));
+        }
+    }
+}
+
+/// An operation being awaited.
+pub(crate) struct Op<'a, T: Pollable, F> {
+    adapter: &'a Adapter<T>,
+    direction: Direction,
+    key: WaitKey,
+    op: F,
+}
+
+/// Nothing in it is pinned: the closure is only called.
+impl<T: Pollable, F> Unpin for Op<'_, T, F> {}
+
+impl<T: Pollable, R, F: FnMut(&T) -> io::Result<R>> Future for Op<'_, T, F> {
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.adapter.poll_io(this.direction, &mut this.key, cx, &mut this.op)
+    }
+}
+
+impl<T: Pollable, F> Drop for Op<'_, T, F> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.key != WaitKey::new() {
+            self.adapter.registration.unwait(self.direction, &mut self.key);
+        }
+    }
+}
+
+/// A wait without an operation.
+pub(crate) struct Readied<'a, T: Pollable> {
+    adapter: &'a Adapter<T>,
+    direction: Direction,
+    key: WaitKey,
+}
+
+impl<T: Pollable> Future for Readied<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.adapter.poll_ready(this.direction, &mut this.key, cx)
+    }
+}
+
+impl<T: Pollable> Drop for Readied<'_, T> {
+    fn drop(&mut self) {
+        self.adapter.registration.unwait(self.direction, &mut self.key);
+    }
+}

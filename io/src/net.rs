@@ -1,0 +1,13 @@
+//! TCP sockets.
+//!
+//! All methods are on `&self`: one stream can be read by one task and written by another, without
+//! splitting it. Any number of tasks may wait on each direction.
+
+pub use addr::{Addrs, ToAddrs};
+pub use tcp_listener::{Incoming, TcpListener};
+pub use tcp_stream::TcpStream;
+
+mod addr;
+mod futures_io;
+mod tcp_listener;
+mod tcp_stream;

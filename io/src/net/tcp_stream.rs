@@ -1,0 +1,439 @@
+//! `TcpStream`: one connection, used through `&self`.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+
+use loopline_runtime::registration::Direction;
+
+use super::addr::{ToAddrs, no_addresses};
+use crate::adapter::Adapter;
+
+/// A TCP connection.
+///
+/// Every method takes `&self`, so one task can read while another writes, through an
+/// [`Rc`](std::rc::Rc) or a plain reference. The extension traits of other crates are implemented for
+/// `&TcpStream` too; where one is in scope, pass `&TcpStream`, not `&mut`.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use loopline_io::net::TcpStream;
+///
+/// let stream = TcpStream::connect("127.0.0.1:7000").await?;
+/// stream.write_all(b"hello\n").await?;
+/// let mut line = [0; 6];
+/// stream.read_exact(&mut line).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TcpStream {
+    adapter: Adapter<mio::net::TcpStream>,
+}
+
+impl TcpStream {
+    /// Connects to an address; of several, to the first that answers.
+    ///
+    /// There is no limit in time but the system's: put it into a
+    /// [`timeout`](loopline_runtime::time::timeout).
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the last address tried; `InvalidInput` for a host name.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: a connection under way is closed.
+    pub async fn connect(addr: impl ToAddrs) -> io::Result<Self> {
+        let mut last = no_addresses();
+        for addr in addr.to_addrs()? {
+            match Self::connect_one(addr).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_one(addr: SocketAddr) -> io::Result<Self> {
+        // Interrupted by a signal or not, the connection goes on by itself once the call was made.
+        let adapter = Adapter::unready(mio::net::TcpStream::connect(addr)?);
+        let connected = adapter.op(Direction::Write, |socket| {
+            // Writable is a hint; only these two calls know.
+            if let Some(error) = socket.take_error()? {
+                return Err(error);
+            }
+            match socket.peer_addr() {
+                Ok(_) => Ok(()),
+                Err(error) if is_not_connected(&error) => Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => Err(error),
+            }
+        });
+        connected.await?;
+        adapter.registration().assume_ready();
+        Ok(Self { adapter })
+    }
+
+    /// Takes over a stream of the standard library, and makes it non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made non-blocking.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let this = Self::from_mio(mio::net::TcpStream::from_std(stream));
+        // It may have been duplicated before.
+        this.adapter.lend();
+        Ok(this)
+    }
+
+    pub(crate) fn from_mio(stream: mio::net::TcpStream) -> Self {
+        Self { adapter: Adapter::new(stream) }
+    }
+
+    pub(crate) fn adapter(&self) -> &Adapter<mio::net::TcpStream> {
+        &self.adapter
+    }
+
+    /// Ends the registration and returns the stream, still non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        self.adapter.into_inner().map(Into::into)
+    }
+
+    /// Reads into a buffer, and waits if nothing is there. `Ok(0)`: the peer sends no more, or the
+    /// buffer is empty.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: a wait that is dropped has read nothing.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.adapter.op(Direction::Read, |socket| self.read_now(socket, buf)).await
+    }
+
+    /// Reads into several buffers; as [`TcpStream::read`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.adapter.op(Direction::Read, |socket| self.read_vectored_now(socket, bufs)).await
+    }
+
+    /// Fills the buffer. Returns its length.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the peer ends first; what was read stands in the buffer.
+    ///
+    /// # Cancel safety
+    ///
+    /// None: what was read so far is lost with the future, unless the caller keeps the buffer.
+    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.read(&mut buf[filled..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => filled += n,
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Reads without taking: the next read finds the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.adapter.op(Direction::Read, |socket| socket.peek(buf)).await
+    }
+
+    /// Writes from a buffer, and waits if there is no room. Returns how much was taken.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: a wait that is dropped has written nothing.
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.adapter.op(Direction::Write, |mut socket| socket.write(buf)).await
+    }
+
+    /// Writes from several buffers; as [`TcpStream::write`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.adapter.op(Direction::Write, |mut socket| socket.write_vectored(bufs)).await
+    }
+
+    /// Writes the whole buffer.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; part of the buffer may have been written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Partial: bytes already written stay written, and the caller does not learn how many.
+    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.write(buf).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => buf = &buf[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Does nothing: a socket has no buffer of ours. For code that is written for any writer.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Waits until a read is worth trying: something is there, the peer has ended, or it failed.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be registered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.adapter.ready(Direction::Read).await
+    }
+
+    /// Waits until a write is worth trying.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be registered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.adapter.ready(Direction::Write).await
+    }
+
+    /// Reads what is there, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing is there: then [`TcpStream::readable`] waits.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.adapter.try_io(Direction::Read, |socket| self.read_now(socket, buf))
+    }
+
+    /// Reads into several buffers, without waiting; as [`TcpStream::try_read`].
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing is there.
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.adapter.try_io(Direction::Read, |socket| self.read_vectored_now(socket, bufs))
+    }
+
+    /// Writes what there is room for, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is none: then [`TcpStream::writable`] waits.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.adapter.try_io(Direction::Write, |mut socket| socket.write(buf))
+    }
+
+    /// Writes from several buffers, without waiting; as [`TcpStream::try_write`].
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is no room.
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.adapter.try_io(Direction::Write, |mut socket| socket.write_vectored(bufs))
+    }
+
+    /// Ends the sending half: the peer reads the rest and then the end. Reading goes on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as that it is not connected any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: it never waits.
+    pub async fn shutdown(&self) -> io::Result<()> {
+        self.shutdown_half(Shutdown::Write)
+    }
+
+    /// Ends one half or both, at once.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn shutdown_half(&self, how: Shutdown) -> io::Result<()> {
+        self.adapter.cell().get().shutdown(how)
+    }
+
+    /// Returns this end's address.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.adapter.cell().get().local_addr()
+    }
+
+    /// Returns the peer's address.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as that it is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.adapter.cell().get().peer_addr()
+    }
+
+    /// Returns and clears the socket's pending error.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.adapter.cell().get().take_error()
+    }
+
+    /// Whether small packets are sent at once (TCP_NODELAY).
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.adapter.cell().get().nodelay()
+    }
+
+    /// Sets whether small packets are sent at once (TCP_NODELAY).
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.adapter.cell().get().set_nodelay(nodelay)
+    }
+
+    /// Returns the time-to-live of packets.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.adapter.cell().get().ttl()
+    }
+
+    /// Sets the time-to-live of packets.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.adapter.cell().get().set_ttl(ttl)
+    }
+
+    /// Reads, and notes a short read: the socket was emptied, so the next read would block.
+    #[inline]
+    pub(crate) fn read_now(
+        &self,
+        mut socket: &mio::net::TcpStream,
+        buf: &mut [u8],
+    ) -> io::Result<usize> {
+        let n = socket.read(buf)?;
+        self.note_read(n, buf.len());
+        Ok(n)
+    }
+
+    pub(crate) fn read_vectored_now(
+        &self,
+        mut socket: &mio::net::TcpStream,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> io::Result<usize> {
+        let n = socket.read_vectored(bufs)?;
+        self.note_read(n, bufs.iter().map(|buf| buf.len()).sum());
+        Ok(n)
+    }
+
+    /// A short read saves the system call that would only say WouldBlock. Not where mio has to see
+    /// it (Windows, poll(2)). The closed bits stay: end-of-file brings no second event.
+    #[inline]
+    fn note_read(&self, n: usize, wanted: usize) {
+        if SHORT_READ_EMPTIES && 0 < n && n < wanted {
+            self.adapter.registration().clear_open(Direction::Read);
+        }
+    }
+}
+
+/// Whether the poller brings a new event after a short read: epoll and kqueue.
+const SHORT_READ_EMPTIES: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "ios",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+));
+
+fn is_not_connected(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::EINPROGRESS) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::NotConnected
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for TcpStream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.adapter.lend();
+        self.adapter.cell().as_ref().as_fd()
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for TcpStream {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        use std::os::fd::AsFd;
+        self.as_fd().as_raw_fd()
+    }
+}
