@@ -1,4 +1,4 @@
-//! One event loop on one thread, on which callbacks and async/await run over the same machinery.
+#![doc = include_str!("../README.md")]
 
 pub use loopline_runtime::{
     Builder, Cancelled, Clock, Control, CurrentError, EventLoop, Handle, InsertError,
@@ -23,6 +23,15 @@ pub mod io {
 
 #[cfg(all(unix, feature = "signal"))]
 pub use loopline_io::signal;
+
+/// How a turn works, and what is promised.
+#[doc = include_str!("guide.md")]
+pub mod guide {}
+
+/// What the macros refuse, each case with one that compiles.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("macro_errors.md")]
+mod macro_errors {}
 
 /// What the macros expand to; not for anybody else.
 #[doc(hidden)]

@@ -66,7 +66,8 @@ impl<T: Pollable> Adapter<T> {
         direction: Direction,
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        if !self.registration.is_ready(direction) {
+        // Where the poller was not asked yet, only the operation itself can tell.
+        if self.is_watched(direction) && !self.registration.is_ready(direction) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = op(&self.cell().get());
@@ -133,16 +134,17 @@ impl<T: Pollable> Adapter<T> {
         key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
-        let wanted = match direction {
-            Direction::Write => Interest::READABLE | Interest::WRITABLE,
-            // Reading is always asked for, so that a peer that goes away is noticed.
-            _ => Interest::READABLE,
-        };
-        match self.interest.get() {
-            Some(has) if has | wanted == has => {}
-            has => self.join(has, wanted)?,
+        if !self.is_watched(direction) {
+            self.join(self.interest.get(), wanted(direction))?;
         }
         self.registration.wait(direction, key, cx)
+    }
+
+    /// Whether the poller tells when this direction becomes ready.
+    #[inline]
+    fn is_watched(&self, direction: Direction) -> bool {
+        let wanted = wanted(direction);
+        self.interest.get().is_some_and(|has| has | wanted == has)
     }
 
     /// Registers, or asks for more. What is there already comes as an event: nothing is lost between
@@ -211,6 +213,15 @@ impl<T: Pollable> Drop for Adapter<T> {
             // A failure: the descriptor was closed behind our back. Its events are dropped by token.
             let _ = self.registration.end(Some(&mut |r| source.deregister(r)));
         }
+    }
+}
+
+/// What to ask the poller for.
+const fn wanted(direction: Direction) -> Interest {
+    match direction {
+        Direction::Write => Interest::READABLE.add(Interest::WRITABLE),
+        // Reading is always asked for, so that a peer that goes away is noticed.
+        _ => Interest::READABLE,
     }
 }
 

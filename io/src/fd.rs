@@ -177,8 +177,7 @@ impl<T: AsFd> FdSource<T> {
         let registration = self.adapter.registration();
         let (told_read, told_write) = self.told.get();
         let is = |direction| self.interest.has(direction) && registration.is_open_ready(direction);
-        let closed =
-            |direction| self.interest.has(direction) && registration.is_closed(direction);
+        let closed = |direction| self.interest.has(direction) && registration.is_closed(direction);
         let ready = Readiness {
             readable: is(Direction::Read),
             writable: is(Direction::Write),

@@ -9,6 +9,5 @@ pub mod net;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;
 
-
 mod adapter;
 mod sys;

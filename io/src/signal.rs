@@ -96,7 +96,9 @@ impl Future for CtrlC {
             }
             let events = match &mut this.events {
                 Ok(events) => events,
-                Err(error) => return Poll::Ready(Err(io::Error::new(error.kind(), error.to_string()))),
+                Err(error) => {
+                    return Poll::Ready(Err(io::Error::new(error.kind(), error.to_string())));
+                }
             };
             match Pin::new(&mut *events).poll_next(cx) {
                 Poll::Pending => return Poll::Pending,

@@ -7,22 +7,26 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 
 thread_local! {
-    /// Operations left to the poll that runs on this thread; plenty outside any.
+    /// Operations left to the poll that runs on this thread; `MAX`, never counted down, outside any.
     static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
-/// Calls `f` with a fresh budget, and restores the outer one.
-pub(crate) struct Allowance(u32);
+/// Gives the poll that begins its budget.
+#[inline]
+pub(crate) fn grant(operations: u32) {
+    LEFT.set(operations);
+}
 
-impl Allowance {
-    #[inline]
-    pub(crate) fn grant(operations: u32) -> Self {
-        Self(LEFT.replace(operations))
+/// Keeps the budget of the poll that runs, for the time of a turn of another loop inside it.
+pub(crate) struct Kept(u32);
+
+impl Kept {
+    pub(crate) fn keep() -> Self {
+        Self(LEFT.get())
     }
 }
 
-impl Drop for Allowance {
-    #[inline]
+impl Drop for Kept {
     fn drop(&mut self) {
         LEFT.set(self.0);
     }
@@ -43,5 +47,8 @@ pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
 /// Counts one completed operation.
 #[inline]
 pub fn spend() {
-    LEFT.set(LEFT.get().saturating_sub(1));
+    let left = LEFT.get();
+    if left != u32::MAX {
+        LEFT.set(left.saturating_sub(1));
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::clock::{Clock, LoopClock, nanos};
 use crate::config::{Config, PanicPolicy};
-use crate::event_loop::{EventLoop, next_loop_id};
+use crate::event_loop::EventLoop;
 use crate::inbox::LoopNumber;
 use crate::reactor::Reactor;
 use crate::run_queue::RunQueue;
@@ -40,8 +40,25 @@ pub struct Builder<S: 'static> {
     _state: PhantomData<fn(S)>,
 }
 
+impl<S: 'static> EventLoop<S> {
+    /// Makes an event loop with default settings.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptors left for a poller, or as many loops exist as can (65,536; 64
+    /// on 32-bit platforms).
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Starts an event loop with settings of one's own.
+    pub fn builder() -> Builder<S> {
+        Builder::new()
+    }
+}
+
 impl<S: 'static> Builder<S> {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             config: Config {
                 operations: 128,
@@ -151,13 +168,13 @@ impl<S: 'static> Builder<S> {
         if let Some(slack) = self.timer_slack {
             crate::reactor::poller::set_timer_slack(slack)?;
         }
-        number.inbox().set_notify(Box::new(move || {
+        number.inbox().open(Box::new(move || {
             // A full counter means that it was notified already, and mio handles that; no other
             // failure is possible on an eventfd or a kqueue that is open.
             let _ = notifier.wake();
         }));
         Ok(EventLoop::from_shared(Shared::new(Parts {
-            id: next_loop_id(),
+            id: number.id(),
             home: Home { number, queue: RunQueue::new() },
             reactor,
             clock: LoopClock::new(self.clock),

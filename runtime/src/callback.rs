@@ -8,14 +8,15 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_core::Stream;
+pub use futures_core::Stream;
 
 pub use crate::channel::{Channel, Ping, PingSource, SendError, Sender, channel, ping};
 pub use crate::phase::{
     AfterPark, BeforePark, Idle, IdleTime, after_park, before_park, idle, idle_once,
 };
 
-use crate::shared::{Shared, with_loop};
+use crate::current::with_loop;
+use crate::shared::Shared;
 
 /// What a callback wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

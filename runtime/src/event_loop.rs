@@ -6,14 +6,13 @@ use std::io;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::builder::Builder;
+use crate::current::{delist, enlist, with_current};
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
-use crate::shared::{Shared, delist, enlist, with_current};
+use crate::shared::Shared;
 use crate::turn::{Root, has_work, turn};
 
 /// Why an event loop's run ended without a result.
@@ -107,29 +106,7 @@ pub struct EventLoop<S: 'static> {
     _state: PhantomData<*mut S>,
 }
 
-/// The source of ids that are never reused. Relaxed: they only have to differ.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-pub(crate) fn next_loop_id() -> u64 {
-    NEXT_ID.fetch_add(1, Ordering::Relaxed)
-}
-
 impl<S: 'static> EventLoop<S> {
-    /// Makes an event loop with default settings.
-    ///
-    /// # Errors
-    ///
-    /// If the system has no descriptors left for a poller, or as many loops exist as can (65,536; 64
-    /// on 32-bit platforms).
-    pub fn new() -> io::Result<Self> {
-        Self::builder().build()
-    }
-
-    /// Starts an event loop with settings of one's own.
-    pub fn builder() -> Builder<S> {
-        Builder::new()
-    }
-
     pub(crate) fn from_shared(shared: Rc<Shared>) -> Self {
         enlist(&shared);
         Self { shared, _state: PhantomData }

@@ -1,4 +1,4 @@
-//! The front door on the loop's thread: `Handle`, the item builder, and the free `spawn`.
+//! The front door on the loop's thread: `Handle`, and the item builder.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,13 +11,16 @@ use futures_core::Stream;
 use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, SpawnError};
 
 use crate::callback::{ForEach, Next};
+use crate::clock::system_now;
 use crate::config::Stats;
+use crate::current::{CurrentError, with_current, with_loop};
+use crate::insert_error::InsertError;
+use crate::item::Meta;
+use crate::items::Start;
 use crate::join::{Control, JoinHandle};
-use crate::remote::Remote;
-use crate::run_queue::NONE;
-use crate::shared::{InsertErrorKind, Life, Shared, Start, report, with_current, with_loop};
+use crate::shared::{Life, Shared};
+use crate::spawn::{insert, refused};
 use crate::state::StateError;
-use crate::task::{Item, Meta, Task, TaskId, drop_payload};
 
 /// The way to an event loop from anywhere on its thread: a plain number, `Copy` and not `Send`.
 ///
@@ -47,7 +50,7 @@ use crate::task::{Item, Meta, Task, TaskId, drop_payload};
 /// std::thread::spawn(move || handle.stop());
 /// ```
 ///
-/// A [`Remote`] does:
+/// A [`Remote`](crate::Remote) does:
 ///
 /// ```
 /// let event_loop = loopline_runtime::EventLoop::<()>::new().unwrap();
@@ -81,33 +84,6 @@ impl<S> PartialEq for Handle<S> {
 }
 
 impl<S> Eq for Handle<S> {}
-
-/// Why [`Handle::try_current`] found no handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CurrentError {
-    /// No event loop is in a turn on this thread.
-    NoLoop,
-    /// The running event loop has another type of state.
-    OtherState,
-}
-
-impl fmt::Display for CurrentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoLoop => "no event loop runs on this thread: call this inside block_on, run or a #[main] function",
-            Self::OtherState => "the event loop that runs on this thread has another type of state",
-        })
-    }
-}
-
-impl std::error::Error for CurrentError {}
-
-impl From<CurrentError> for std::io::Error {
-    fn from(error: CurrentError) -> Self {
-        Self::other(error)
-    }
-}
 
 impl<S: 'static> Handle<S> {
     pub(crate) fn new(loop_id: u64) -> Self {
@@ -232,12 +208,6 @@ impl<S: 'static> Handle<S> {
         self.with_shared(|shared| shared.stop());
     }
 
-    /// Returns a front door for other threads. While one lives, `run` goes on without items.
-    #[must_use]
-    pub fn remote(self) -> Remote<S> {
-        with_loop(self.loop_id, |shared| Remote::new(self.loop_id, shared))
-    }
-
     /// Returns the loop's counters; all zero once it is gone.
     #[must_use]
     pub fn stats(self) -> Stats {
@@ -259,7 +229,7 @@ impl<S: 'static> Handle<S> {
     #[must_use]
     pub fn now(self) -> Instant {
         self.with_shared(|shared| shared.clock.instant(shared.clock.now()))
-            .unwrap_or_else(Instant::now)
+            .unwrap_or_else(system_now)
     }
 
     /// Returns the seed of this loop's order, if it has one.
@@ -307,7 +277,7 @@ pub struct ItemBuilder<S> {
 impl<S: 'static> ItemBuilder<S> {
     /// Names the item in messages.
     pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
-        self.meta.label = Some(label.into());
+        self.meta.label = Some(Box::new(label.into()));
         self
     }
 
@@ -368,118 +338,3 @@ impl<S: 'static> ItemBuilder<S> {
         inserted.unwrap_or_else(refused)
     }
 }
-
-/// Makes the handle of a task that no loop took: cancelled from the start.
-#[cold]
-fn refused<F: Future + 'static>(
-    (future, _, meta): (F, InsertErrorKind, Meta),
-) -> JoinHandle<F::Output> {
-    let task = Task::new(future, TaskId(0), NONE, meta);
-    if let Some(payload) = task.cancel() {
-        report(None, &task.header().to_string(), &payload);
-        drop_payload(payload);
-    }
-    JoinHandle::new(task, 0)
-}
-
-/// Inserts into the loop if there is one.
-#[inline]
-fn insert<F: Future + 'static>(
-    shared: Option<&Shared>,
-    future: F,
-    meta: Meta,
-    start: Start,
-) -> Result<JoinHandle<F::Output>, (F, InsertErrorKind, Meta)> {
-    let Some(shared) = shared else {
-        return Err((future, InsertErrorKind::LoopGone, meta));
-    };
-    let task = shared.insert(future, meta, start)?;
-    Ok(JoinHandle::new(task, shared.id))
-}
-
-/// Spawns a task on the event loop that runs on this thread, the innermost if they nest.
-///
-/// # Panics
-///
-/// If no event loop runs on this thread; [`Handle::spawn`] works outside a turn too.
-///
-/// # Examples
-///
-/// ```
-/// # loopline_runtime::block_on(async {
-/// use std::{cell::Cell, rc::Rc};
-///
-/// let count = Rc::new(Cell::new(0)); // no Send, no Arc
-/// let tasks: Vec<_> = (0..3)
-///     .map(|n| {
-///         let count = count.clone();
-///         loopline_runtime::spawn(async move { count.set(count.get() + n) })
-///     })
-///     .collect();
-/// for task in tasks {
-///     task.await.unwrap();
-/// }
-/// assert_eq!(count.get(), 3);
-/// # });
-/// ```
-#[track_caller]
-#[inline]
-pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
-where
-    F: Future + 'static,
-{
-    let meta = Meta { label: None, place: Location::caller(), background: false };
-    let inserted = with_current(|shared| match shared {
-        Some(_) => insert(shared, future, meta, Start::Queue),
-        None => panic!("no event loop runs on this thread; use Handle::spawn"),
-    });
-    inserted.unwrap_or_else(refused)
-}
-
-/// An item could not be inserted; holds what was passed in.
-#[derive(Clone, PartialEq, Eq)]
-pub struct InsertError<T> {
-    /// The future or source that was to be inserted.
-    pub input: T,
-    kind: InsertErrorKind,
-}
-
-impl<T> InsertError<T> {
-    pub(crate) fn new(input: T, kind: InsertErrorKind) -> Self {
-        Self { input, kind }
-    }
-
-    /// Returns why.
-    #[must_use]
-    pub fn kind(&self) -> InsertErrorKind {
-        self.kind
-    }
-
-    /// Returns what was passed in.
-    #[must_use]
-    pub fn into_inner(self) -> T {
-        self.input
-    }
-}
-
-impl<T> fmt::Debug for InsertError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InsertError").field("kind", &self.kind).finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for InsertError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
-
-impl<T> std::error::Error for InsertError<T> {}
-
-impl<T> From<InsertError<T>> for std::io::Error {
-    fn from(error: InsertError<T>) -> Self {
-        Self::other(error.kind)
-    }
-}
-
-impl std::error::Error for InsertErrorKind {}

@@ -11,10 +11,10 @@
 //! Invariant (No Lost Wake): a wake writes the summary, then reads the state; the loop writes PARKED,
 //! then reads the summary; all four are SeqCst, so one of the two sees the other.
 
-use std::sync::{Mutex as PlainMutex, OnceLock};
+use std::sync::{Mutex as PlainMutex, MutexGuard, OnceLock, PoisonError};
 
 #[cfg(loom)]
-use loom::sync::{
+use ::loom::sync::{
     Mutex,
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
@@ -48,6 +48,9 @@ pub(crate) struct Inbox {
     state: AtomicU32,
     /// Mark `m` is set when a word of the pages m, m + 64, m + 128, .. may hold bits.
     summary: AtomicU64,
+    /// The mark the next drain begins with, so that a drain which hits its limit delays the others, not
+    /// always the last. Only the loop uses it: Relaxed.
+    first: AtomicU32,
     /// The bitmap, word `slot / 64`; segments grow with the loop's slots and stay.
     bits: [OnceLock<Box<[AtomicU64]>>; SEGMENTS],
     /// Called at most once per park, with no other lock held.
@@ -59,21 +62,26 @@ impl Inbox {
         Self {
             state: AtomicU32::new(CLOSED),
             summary: AtomicU64::new(0),
+            first: AtomicU32::new(0),
             bits: [const { OnceLock::new() }; SEGMENTS],
             notify: Mutex::new(None),
         }
     }
 
-    /// Takes the inbox into use by a new loop, which counts as parked.
-    fn open(&self) {
+    /// Forgets what was woken in the time of an earlier loop. Closed still: see `open`.
+    fn reset(&self) {
         self.drain(usize::MAX, |_| {});
-        self.state.store(PARKED, Ordering::SeqCst);
+        self.first.store(0, Ordering::Relaxed);
     }
 
-    /// Sets what interrupts the parked loop.
-    pub(crate) fn set_notify(&self, notify: Notify) {
+    /// Takes the inbox into use by a new loop, which counts as parked and is interrupted by `notify`.
+    ///
+    /// Parked only once the notifier is there: a stale wake that is under way must not use up the
+    /// one notification of this park while there is nobody to call.
+    pub(crate) fn open(&self, notify: Notify) {
         let old = lock(&self.notify).replace(notify);
         drop(old);
+        self.state.store(PARKED, Ordering::SeqCst);
     }
 
     /// Makes room for the bit of `slot`; called by the loop before any waker for it exists.
@@ -140,14 +148,16 @@ impl Inbox {
 
     /// Hands out slots that were woken, about `limit` at most; the rest stays marked.
     pub(crate) fn drain(&self, limit: usize, mut wake: impl FnMut(u32)) {
-        let mut marks = self.summary.swap(0, Ordering::SeqCst);
+        let first = self.first.load(Ordering::Relaxed);
+        let mut marks = self.summary.swap(0, Ordering::SeqCst).rotate_right(first);
         let mut found = 0;
         while marks != 0 {
+            let mark = (marks.trailing_zeros() + first) % 64;
             if found >= limit {
-                self.summary.fetch_or(marks, Ordering::SeqCst);
+                self.summary.fetch_or(marks.rotate_left(first), Ordering::SeqCst);
+                self.first.store(mark, Ordering::Relaxed);
                 return;
             }
-            let mark = marks.trailing_zeros();
             marks &= marks - 1;
             found += self.drain_mark(mark, &mut wake);
         }
@@ -204,13 +214,21 @@ pub(crate) const LOOP_BITS: u32 = 6;
 /// All inboxes by loop number, in segments that are never freed.
 struct Registry {
     inboxes: [OnceLock<Box<[OnceLock<Inbox>]>>; SEGMENTS],
-    /// Numbers not in use, and how many were ever used.
-    free: PlainMutex<(Vec<u32>, u32)>,
+    numbers: PlainMutex<Numbers>,
+}
+
+/// Which loop numbers are free.
+struct Numbers {
+    free: Vec<u32>,
+    /// How many were ever used.
+    used: u32,
+    /// The next id, which is never used again.
+    next_id: u64,
 }
 
 static REGISTRY: Registry = Registry {
     inboxes: [const { OnceLock::new() }; SEGMENTS],
-    free: PlainMutex::new((Vec::new(), 0)),
+    numbers: PlainMutex::new(Numbers { free: Vec::new(), used: 0, next_id: 1 }),
 };
 
 /// Returns the inbox of a loop number that was ever in use.
@@ -223,36 +241,43 @@ pub(crate) fn inbox_of(number: u32) -> Option<&'static Inbox> {
 #[derive(Debug)]
 pub(crate) struct LoopNumber {
     number: u32,
+    id: u64,
     inbox: &'static Inbox,
 }
 
 impl LoopNumber {
     /// Takes a number, or `None` if as many loops exist as there are numbers.
     pub(crate) fn take() -> Option<Self> {
-        let number = {
-            let mut free = REGISTRY.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let (freed, used) = &mut *free;
-            match freed.pop() {
+        let (number, id) = {
+            let mut numbers = lock_numbers();
+            let number = match numbers.free.pop() {
                 Some(number) => number,
-                None if *used < 1 << LOOP_BITS => {
-                    *used += 1;
-                    *used - 1
+                None if numbers.used < 1 << LOOP_BITS => {
+                    numbers.used += 1;
+                    numbers.used - 1
                 }
                 None => return None,
-            }
+            };
+            numbers.next_id += 1;
+            (number, numbers.next_id - 1)
         };
         let (segment, offset) = locate(number);
         let inbox = REGISTRY.inboxes[segment].get_or_init(|| {
             std::iter::repeat_with(OnceLock::new).take(segment_len(segment)).collect()
         })[offset]
             .get_or_init(Inbox::new);
-        inbox.open();
-        Some(Self { number, inbox })
+        inbox.reset();
+        Some(Self { number, id, inbox })
     }
 
     #[inline]
     pub(crate) fn get(&self) -> u32 {
         self.number
+    }
+
+    /// Unlike the number, never used again.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     #[inline]
@@ -264,6 +289,14 @@ impl LoopNumber {
 impl Drop for LoopNumber {
     fn drop(&mut self) {
         self.inbox.close();
-        REGISTRY.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).0.push(self.number);
+        lock_numbers().free.push(self.number);
     }
 }
+
+fn lock_numbers() -> MutexGuard<'static, Numbers> {
+    // Nothing under this lock panics.
+    REGISTRY.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, loom))]
+mod loom;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 
 use crate::budget;
-use crate::clock::{NEVER, Nanos, nanos};
-use crate::shared::with_loop;
+use crate::clock::{NEVER, Nanos, nanos, system_now};
+use crate::current::with_loop;
 use crate::sleep::Alarm;
 
 /// What a period does when it was not looked at in time and several deadlines have passed.
@@ -312,7 +312,7 @@ impl Stream for Timer {
         budget::spend();
         let now = alarm.read_clock();
         let tick = with_loop(alarm.loop_id(), |shared| {
-            let instant = |at| shared.map_or_else(Instant::now, |s| s.clock.instant(at));
+            let instant = |at| shared.map_or_else(system_now, |s| s.clock.instant(at));
             Tick { deadline: instant(alarm.deadline()), now: instant(now) }
         });
         let fired = alarm.deadline();

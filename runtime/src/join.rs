@@ -9,8 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
-use crate::shared::{report, with_loop};
-use crate::task::{Joinable, Payload, TaskId};
+use crate::current::with_loop;
+use crate::item::{Payload, TaskId, drop_payload};
+use crate::shared::report;
+use crate::task::Joinable;
+use crate::wake;
 
 /// Awaits an item's output. Dropping it detaches: the item goes on.
 ///
@@ -84,7 +87,10 @@ impl<T> Future for JoinHandle<T> {
                 Poll::Ready(result.map_err(|payload| JoinError { id, payload }))
             }
             None => {
-                drop(self.task.header().set_waiter(cx.waker()));
+                let header = self.task.header();
+                if !header.is_awaited_by(cx.waker()) {
+                    drop(header.set_waiter(wake::copy(cx.waker())));
+                }
                 Poll::Pending
             }
         }
@@ -95,9 +101,12 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
         let header = self.task.header();
         drop(header.take_waiter());
-        if self.taken || !header.is_finished() {
+        if !header.is_finished() {
             return;
         }
         if let Some(payload) = self.task.take_panic() {
@@ -105,7 +114,7 @@ impl<T> Drop for JoinHandle<T> {
                 Some(shared) => shared.unobserved(&header.to_string(), payload),
                 None => {
                     report(None, &header.to_string(), &payload);
-                    crate::task::drop_payload(payload);
+                    drop_payload(payload);
                 }
             });
         }

@@ -9,10 +9,15 @@ mod turn;
 
 mod builder;
 pub mod callback;
+mod current;
 mod handle;
+mod insert_error;
+mod item;
+mod items;
 mod join;
 mod remote;
 mod shared;
+mod spawn;
 mod task;
 
 mod inbox;
@@ -43,13 +48,15 @@ mod yield_now;
 pub use builder::Builder;
 pub use clock::Clock;
 pub use config::{PanicPolicy, Stats};
+pub use current::CurrentError;
 pub use event_loop::{EventLoop, RunError, Turn, block_on};
-pub use handle::{CurrentError, Handle, InsertError, ItemBuilder, spawn};
+pub use handle::{Handle, ItemBuilder};
+pub use insert_error::{InsertError, InsertErrorKind};
+pub use item::TaskId;
 pub use join::{Cancelled, Control, JoinError, JoinHandle};
 pub use remote::{Remote, RemoteJoin, WaitError};
-pub use shared::InsertErrorKind;
+pub use spawn::spawn;
 pub use state::StateError;
-pub use task::TaskId;
 pub use yield_now::yield_now;
 
 /// What the macros expand to; not for anybody else.

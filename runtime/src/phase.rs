@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::current::{with_current, with_loop};
 use crate::phases::Phase;
-use crate::shared::{Shared, with_current, with_loop};
+use crate::shared::Shared;
 
 /// A stream's place in a loop's phase; bound at the first poll.
 #[derive(Debug)]

@@ -113,6 +113,14 @@ impl Reactor {
         });
     }
 
+    /// Forgets all sources, and hands out who waits for them: on this loop nothing will wake them.
+    pub(crate) fn shut_down(&self) -> Vec<Waker> {
+        let mut waiters = Vec::new();
+        let sources = self.sources.take();
+        sources.iter().for_each(|(_, entry)| entry.ledger.release(&mut |w| waiters.push(w)));
+        waiters
+    }
+
     /// Registers a source: `register` gets the token to use. On failure nothing stays behind.
     pub(crate) fn register(
         &self,

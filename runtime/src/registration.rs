@@ -13,8 +13,9 @@ use mio::{Registry, Token};
 
 pub use crate::reactor::{Direction, WaitKey};
 
+use crate::current::with_current;
 use crate::reactor::{Ledger, Ready};
-use crate::shared::{Shared, with_current};
+use crate::shared::Shared;
 
 /// The readiness of one source, and its place in the poller of one event loop.
 ///

@@ -5,15 +5,21 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
 
-use crate::handle::{Handle, InsertError};
+use self::outcome::{Completer, Outcome, lock};
+use crate::current::with_loop;
+use crate::handle::Handle;
+use crate::insert_error::{InsertError, InsertErrorKind};
+use crate::item::{Item, Meta, Payload, drop_payload};
+use crate::items::Start;
 use crate::join::JoinError;
 use crate::mailbox::Mailbox;
-use crate::shared::{Alive, InsertErrorKind, Message, Shared, Start};
-use crate::task::{Meta, Payload, TaskId};
+use crate::shared::{Alive, Message, Shared, report};
+
+mod outcome;
 
 /// The way to an event loop from other threads: `Send`, `Sync` and cloneable.
 ///
@@ -60,8 +66,16 @@ impl<S> fmt::Debug for Remote<S> {
     }
 }
 
+impl<S: 'static> Handle<S> {
+    /// Returns a front door for other threads. While one lives, `run` goes on without items.
+    #[must_use]
+    pub fn remote(self) -> Remote<S> {
+        with_loop(self.id(), |shared| Remote::new(self.id(), shared))
+    }
+}
+
 impl<S: 'static> Remote<S> {
-    pub(crate) fn new(loop_id: u64, shared: Option<&Shared>) -> Self {
+    fn new(loop_id: u64, shared: Option<&Shared>) -> Self {
         Self {
             alive: shared.map(|shared| shared.remotes.join(shared)),
             loop_id,
@@ -152,8 +166,11 @@ fn start<S, F, Fut>(
 {
     let outcome = completer.0.clone();
     let work = async move {
-        let result = catch(move || make(Handle::new(loop_id)), completer.0.clone()).await;
-        completer.finish(result);
+        let result = catch(move || make(Handle::new(loop_id))).await;
+        if let Some(payload) = completer.finish(result) {
+            // Nobody is left to hear of it but the loop's policy.
+            resume_unwind(payload);
+        }
     };
     if outcome.lock().cancel {
         return;
@@ -161,18 +178,15 @@ fn start<S, F, Fut>(
     let meta = Meta { label: None, place, background: false };
     // On an error the future is dropped, and with it the completer: the join says cancelled.
     if let Ok(task) = shared.insert(work, meta, Start::Queue) {
-        let header = crate::task::Item::header(&*task);
+        let header = task.header();
         outcome.lock().item = Some((header.slot, header.id));
     }
 }
 
 /// Awaits the future that `make` makes, and catches what either panics with. The future is dropped
 /// before this returns.
-async fn catch<Fut: Future>(
-    make: impl FnOnce() -> Fut,
-    outcome: Arc<Outcome<Fut::Output>>,
-) -> Result<Fut::Output, Payload> {
-    let result = match catch_unwind(AssertUnwindSafe(make)) {
+async fn catch<Fut: Future>(make: impl FnOnce() -> Fut) -> Result<Fut::Output, Payload> {
+    match catch_unwind(AssertUnwindSafe(make)) {
         Ok(future) => {
             let mut future = pin!(future);
             poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -182,97 +196,6 @@ async fn catch<Fut: Future>(
             .await
         }
         Err(payload) => Err(payload),
-    };
-    match result {
-        // Nobody is left to hear of it but the loop's policy.
-        Err(payload) if outcome.is_abandoned() => resume_unwind(payload),
-        result => result,
-    }
-}
-
-/// Where the output waits for the other thread.
-struct Outcome<T> {
-    state: Mutex<State<T>>,
-    /// Signalled once the result is there.
-    done: Condvar,
-    /// The loop's thread, on which nobody may block for it.
-    thread: ThreadId,
-}
-
-struct State<T> {
-    result: Option<Result<T, JoinError>>,
-    /// Set with the result; stays set when it is taken.
-    finished: bool,
-    waker: Option<Waker>,
-    /// Set by `RemoteJoin::cancel`.
-    cancel: bool,
-    /// Set once the item exists.
-    item: Option<(u32, TaskId)>,
-    /// Set when the `RemoteJoin` was dropped.
-    abandoned: bool,
-}
-
-impl<T> Outcome<T> {
-    fn new(thread: ThreadId) -> Self {
-        let state = State {
-            result: None,
-            finished: false,
-            waker: None,
-            cancel: false,
-            item: None,
-            abandoned: false,
-        };
-        Self { state: Mutex::new(state), done: Condvar::new(), thread }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        lock(&self.state)
-    }
-
-    fn is_abandoned(&self) -> bool {
-        self.lock().abandoned
-    }
-
-    fn put(&self, result: Result<T, JoinError>) {
-        let mut state = self.lock();
-        if state.finished {
-            return;
-        }
-        state.finished = true;
-        let unwanted = if state.abandoned { Some(result) } else { state.result.replace(result) };
-        let waker = state.waker.take();
-        drop(state);
-        self.done.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        drop(unwanted);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks panics.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Tells the outcome how the item ended; dropped unfinished, that it was cancelled.
-struct Completer<T>(Arc<Outcome<T>>);
-
-impl<T> Completer<T> {
-    fn id(&self) -> TaskId {
-        self.0.lock().item.map_or(TaskId(0), |(_, id)| id)
-    }
-
-    fn finish(self, result: Result<T, Payload>) {
-        let id = self.id();
-        self.0.put(result.map_err(|payload| JoinError::panicked(id, payload)));
-    }
-}
-
-impl<T> Drop for Completer<T> {
-    fn drop(&mut self) {
-        let id = self.id();
-        self.0.put(Err(JoinError::cancelled(id)));
     }
 }
 
@@ -378,7 +301,39 @@ impl<T> Drop for RemoteJoin<T> {
         state.abandoned = true;
         let (result, waker) = (state.result.take(), state.waker.take());
         drop(state);
-        drop((result, waker));
+        drop(waker);
+        let Some(Err(error)) = result else { return };
+        let what = format!("item {} spawned by a Remote", error.id());
+        if let Ok(payload) = error.try_into_panic() {
+            let mut unheard = Unheard { what, payload: Some(payload) };
+            // Given back, or never taken: it tells as it is dropped.
+            let _ = self.alive.send(Box::new(move |shared: &Shared| unheard.tell(Some(shared))));
+        }
+    }
+}
+
+/// A panic nobody waits for any more, on its way to its loop's policy.
+struct Unheard {
+    what: String,
+    payload: Option<Payload>,
+}
+
+impl Unheard {
+    fn tell(&mut self, shared: Option<&Shared>) {
+        match (self.payload.take(), shared) {
+            (Some(payload), Some(shared)) => shared.unobserved(&self.what, payload),
+            (Some(payload), None) => {
+                report(None, &self.what, &payload);
+                drop_payload(payload);
+            }
+            (None, _) => {}
+        }
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.tell(None);
     }
 }
 

@@ -1,6 +1,7 @@
-//! The run queue: which items run next, and in what order. Numbers only; knows nothing of futures.
+//! The run queue: which items run next, and in what order. Knows nothing of futures.
 //!
-//! Each item has a slot here: a state word and a link. The queue is a list through the slots, so
+//! Each item has a slot here: a state word, a link, and a place for its user to keep the item in, so
+//! that a poll looks its slot up once. The queue is a list through the slots, so
 //! queueing allocates nothing and lanes cost two words each. `wake` talks to it at home, the turn
 //! pops from it, `task` allocates and frees slots.
 //!
@@ -48,17 +49,43 @@ const LATER: u32 = 1 << 5;
 /// The generation stands above the flags.
 const SHIFT: u32 = 8;
 
-/// One slot: 8 bytes.
-struct Slot {
+/// One slot: 8 bytes and what its user keeps in it.
+struct Slot<T> {
     /// Generation and flags. Zero: never used.
     state: Cell<u32>,
     /// The next slot of the list this one is in, `NONE` at its end.
     next: Cell<u32>,
+    content: T,
 }
 
-impl Default for Slot {
+impl<T: Default> Default for Slot<T> {
     fn default() -> Self {
-        Self { state: Cell::new(0), next: Cell::new(NONE) }
+        Self { state: Cell::new(0), next: Cell::new(NONE), content: T::default() }
+    }
+}
+
+/// A slot that was popped: looked up once, used for the whole poll.
+pub(crate) struct Entry<'a, T> {
+    pub(crate) slot: u32,
+    cell: &'a Slot<T>,
+}
+
+impl<'a, T> Entry<'a, T> {
+    /// Returns the generation that wakers of this slot carry now.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.cell.state.get() >> SHIFT
+    }
+
+    #[inline]
+    pub(crate) fn content(&self) -> &'a T {
+        &self.cell.content
+    }
+
+    /// Whether the item was cancelled during its poll.
+    #[inline]
+    pub(crate) fn cancel_requested(&self) -> bool {
+        self.cell.state.get() & CANCEL != 0
     }
 }
 
@@ -75,9 +102,11 @@ impl List {
 }
 
 /// The slots and the lists through them.
-pub(crate) struct RunQueue {
-    slots: Segments<Slot>,
-    /// What runs, first in first out.
+pub(crate) struct RunQueue<T> {
+    slots: Segments<Slot<T>>,
+    /// What is left of the round, first in first out.
+    round: List,
+    /// What was woken since the round began, and runs in the next one.
     queue: List,
     /// What `defer` put at the head of the next round.
     deferred: List,
@@ -93,10 +122,11 @@ pub(crate) struct RunQueue {
     later: Cell<usize>,
 }
 
-impl RunQueue {
+impl<T: Default> RunQueue<T> {
     pub(crate) fn new() -> Self {
         let queue = Self {
             slots: Segments::new(),
+            round: List::new(),
             queue: List::new(),
             deferred: List::new(),
             next_turn: List::new(),
@@ -109,8 +139,9 @@ impl RunQueue {
         queue
     }
 
-    /// Takes a slot for a new item and returns its number, or `None` if all are taken.
-    pub(crate) fn allocate(&self) -> Option<u32> {
+    /// Takes a slot for a new item, or `None` if all are taken. Returns its number, and whether it was
+    /// never used before.
+    pub(crate) fn allocate(&self) -> Option<(u32, bool)> {
         let free = self.free.get();
         let slot = if free != NONE {
             self.free.set(self.slots.get(free)?.next.get());
@@ -125,7 +156,7 @@ impl RunQueue {
             fresh
         };
         self.revive(slot);
-        Some(slot)
+        Some((slot, free == NONE))
     }
 
     /// Marks a slot live, keeping its generation. Used directly for `ROOT`.
@@ -150,7 +181,7 @@ impl RunQueue {
         }
     }
 
-    fn recycle(&self, slot: u32, cell: &Slot) {
+    fn recycle(&self, slot: u32, cell: &Slot<T>) {
         if slot != ROOT {
             cell.next.set(self.free.get());
             self.free.set(slot);
@@ -184,7 +215,7 @@ impl RunQueue {
 
     /// The rare rest of `wake`: the slot is dead, woken already, paused, or a stale entry.
     #[cold]
-    fn wake_flagged(&self, cell: &Slot, slot: u32) {
+    fn wake_flagged(&self, cell: &Slot<T>, slot: u32) {
         let state = cell.state.get();
         if state & LIVE == 0 || state & WOKEN != 0 {
             return;
@@ -194,7 +225,7 @@ impl RunQueue {
     }
 
     /// Brings a live and woken slot into the queue unless it is paused.
-    fn enlist(&self, cell: &Slot, slot: u32) {
+    fn enlist(&self, cell: &Slot<T>, slot: u32) {
         let state = cell.state.get();
         if state & PAUSED != 0 {
             return;
@@ -204,6 +235,11 @@ impl RunQueue {
             cell.state.set(state | LISTED);
             self.append(&self.queue, slot, cell);
         }
+    }
+
+    /// Queues a new slot.
+    pub(crate) fn enqueue(&self, slot: u32) {
+        self.place(&self.queue, slot, 0);
     }
 
     /// Puts a new slot at the head of the next round, behind what was deferred before it.
@@ -239,31 +275,35 @@ impl RunQueue {
     }
 
     #[inline]
-    fn append(&self, list: &List, slot: u32, cell: &Slot) {
+    fn append(&self, list: &List, slot: u32, cell: &Slot<T>) {
         cell.next.set(NONE);
         let tail = list.tail.replace(slot);
-        match self.slots.get(tail) {
-            Some(last) => last.next.set(slot),
-            _ => list.head.set(slot),
+        if tail == NONE {
+            list.head.set(slot);
+        } else if let Some(last) = self.slots.get(tail) {
+            last.next.set(slot);
         }
     }
 
-    /// Takes the next item to poll, or `None` if nothing in the queue is due.
+    /// Takes the next item to poll, or `None` if the round is over.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<u32> {
+    pub(crate) fn pop(&self) -> Option<Entry<'_, T>> {
         loop {
-            let slot = self.queue.head.get();
+            let slot = self.round.head.get();
+            if slot == NONE {
+                return None;
+            }
             let cell = self.slots.get(slot)?;
             let next = cell.next.get();
-            self.queue.head.set(next);
+            self.round.head.set(next);
             if next == NONE {
-                self.queue.tail.set(NONE);
+                self.round.tail.set(NONE);
             }
             let state = cell.state.get();
             if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
                 cell.state.set(state & !(LISTED | WOKEN));
                 self.due.set(self.due.get() - 1);
-                return Some(slot);
+                return Some(Entry { slot, cell });
             }
             // A stale entry.
             cell.state.set(state & !LISTED);
@@ -275,59 +315,68 @@ impl RunQueue {
 
     /// Takes one item out of its order, to be polled now by a phase.
     ///
-    /// Returns `false` if it may not run: dead or paused.
-    pub(crate) fn take_out_of_order(&self, slot: u32) -> bool {
-        let Some(cell) = self.slots.get(slot) else { return false };
+    /// Returns `None` if it may not run: dead, or paused, which remembers that it was woken.
+    pub(crate) fn take_out_of_order(&self, slot: u32) -> Option<Entry<'_, T>> {
+        let cell = self.slots.get(slot)?;
         let state = cell.state.get();
         if state & LIVE == 0 || state & PAUSED != 0 {
             cell.state.set(state | if state & LIVE != 0 { WOKEN } else { 0 });
-            return false;
+            return None;
         }
         if state & (LISTED | WOKEN) == LISTED | WOKEN {
             self.uncount(state);
         }
         cell.state.set(state & !WOKEN);
-        true
+        Some(Entry { slot, cell })
     }
 
-    /// Begins a round: what was deferred goes first. Returns how many items the round has.
-    pub(crate) fn begin_round(&self) -> usize {
-        self.splice_front(&self.deferred);
-        self.due.get()
+    /// Begins a round of what is queued now: what was deferred first, then what a turn that ended
+    /// early left of its round. Returns whether anything is due.
+    ///
+    /// The round is a list of its own, not a number of items: some of it may be cancelled meanwhile,
+    /// and then what was woken meanwhile must not take their places.
+    #[inline]
+    pub(crate) fn begin_round(&self) -> bool {
+        if self.deferred.head.get() != NONE {
+            self.splice_back(&self.round, &self.deferred);
+            self.splice_back(&self.deferred, &self.round);
+        }
+        self.splice_back(&self.queue, &self.round);
+        if self.due.get() != 0 {
+            return true;
+        }
+        // Stale entries alone: nobody would pop them, and their slots would never be free again.
+        let none = self.pop();
+        debug_assert!(none.is_none(), "Counted");
+        false
     }
 
     /// Begins a turn: what waited for it joins the queue.
     pub(crate) fn begin_turn(&self) {
-        let head = self.next_turn.head.replace(NONE);
-        if head == NONE {
+        let mut slot = self.next_turn.head.get();
+        if slot == NONE {
             return;
         }
-        let mut slot = head;
         while let Some(cell) = self.slots.get(slot) {
             cell.state.set(cell.state.get() & !LATER);
             slot = cell.next.get();
         }
         self.due.set(self.due.get() + self.later.replace(0));
-        let tail = self.next_turn.tail.replace(NONE);
-        let last = self.queue.tail.replace(tail);
-        match self.slots.get(last) {
-            Some(cell) => cell.next.set(head),
-            _ => self.queue.head.set(head),
-        }
+        self.splice_back(&self.next_turn, &self.queue);
     }
 
-    fn splice_front(&self, list: &List) {
-        let head = list.head.replace(NONE);
+    /// Moves all of `from` behind what is in `to`.
+    #[inline]
+    fn splice_back(&self, from: &List, to: &List) {
+        let head = from.head.replace(NONE);
         if head == NONE {
             return;
         }
-        let tail = list.tail.replace(NONE);
-        let old = self.queue.head.replace(head);
-        if let Some(cell) = self.slots.get(tail) {
-            cell.next.set(old);
-        }
-        if old == NONE {
-            self.queue.tail.set(tail);
+        let last = to.tail.replace(from.tail.replace(NONE));
+        if last == NONE {
+            to.head.set(head);
+        } else if let Some(cell) = self.slots.get(last) {
+            cell.next.set(head);
         }
     }
 
@@ -370,10 +419,10 @@ impl RunQueue {
         }
     }
 
-    /// Whether the item was cancelled during its poll.
+    /// Returns what is kept in a slot.
     #[inline]
-    pub(crate) fn cancel_requested(&self, slot: u32) -> bool {
-        self.slots.get(slot).is_some_and(|cell| cell.state.get() & CANCEL != 0)
+    pub(crate) fn content(&self, slot: u32) -> Option<&T> {
+        self.slots.get(slot).map(|cell| &cell.content)
     }
 
     /// Whether the item was paused or cancelled during its poll.
@@ -388,8 +437,11 @@ impl RunQueue {
     }
 }
 
-impl std::fmt::Debug for RunQueue {
+impl<T> std::fmt::Debug for RunQueue<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunQueue").field("due", &self.due).field("used", &self.used).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

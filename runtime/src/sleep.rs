@@ -7,8 +7,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::budget;
-use crate::clock::{NEVER, Nanos, nanos};
-use crate::shared::{Shared, with_current, with_loop};
+use crate::clock::{NEVER, Nanos, nanos, system_now};
+use crate::current::{with_current, with_loop};
+use crate::shared::Shared;
 use crate::timers::TimerKey;
 use crate::wake;
 
@@ -51,7 +52,7 @@ impl Alarm {
     pub(crate) fn instant(&self) -> Instant {
         with_loop(self.loop_id, |shared| match shared {
             Some(shared) => shared.clock.instant(self.deadline),
-            None => Instant::now(),
+            None => system_now(),
         })
     }
 

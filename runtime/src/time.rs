@@ -26,7 +26,8 @@ pub use crate::sleep::{Sleep, sleep, sleep_until};
 pub use crate::timeout::{Elapsed, Timeout, timeout, timeout_at};
 
 use crate::clock::nanos;
-use crate::shared::{Shared, with_current, with_loop};
+use crate::current::{with_current, with_loop};
+use crate::shared::Shared;
 use crate::sleep::Sleep as SleepFuture;
 
 /// Calls `f` with the running loop.

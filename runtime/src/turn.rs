@@ -4,14 +4,16 @@
 //! `poll` below, which is the root future or `Shared::poll_item`.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::budget::Allowance;
+use crate::budget;
 use crate::clock::{NEVER, Nanos, nanos};
 use crate::config::{add, raise};
+use crate::item::ItemCell;
 use crate::phases::Phase;
-use crate::run_queue::{MAIL, NONE, ROOT};
+use crate::run_queue::{Entry, MAIL, NONE, ROOT};
 use crate::shared::Shared;
 use crate::wake;
 
@@ -178,7 +180,10 @@ fn collect_inbox(shared: &Shared) {
 fn collect_mail(shared: &Shared) {
     for _ in 0..COLLECT_LIMIT {
         let Some(message) = shared.mailbox.receive() else { return };
-        message(shared);
+        // It runs no user code but destructors, of what was cancelled, and wakers.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message(shared))) {
+            shared.unobserved("a message from another thread", payload);
+        }
     }
     // More may be there: look again next turn, after the poller.
     shared.home.number.inbox().wake(MAIL);
@@ -191,16 +196,10 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     let (every, most) = (shared.config.check_every, shared.config.turn_items);
     let mut ran = 0;
     let mut check = every.min(most);
-    'turn: loop {
-        // A round is what was queued when it began, so an item runs at most once in it.
-        let round = queue.begin_round();
-        if round == 0 {
-            break;
-        }
-        for _ in 0..round {
-            // Fewer than counted: some were cancelled meanwhile.
-            let Some(slot) = queue.pop() else { break };
-            let done = poll(shared, root, slot);
+    // A round is what was queued when it began, so an item runs at most once in it.
+    'turn: while queue.begin_round() {
+        while let Some(entry) = queue.pop() {
+            let done = poll(shared, root, &entry);
             ran += 1;
             if done {
                 break 'turn;
@@ -237,8 +236,8 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
         if !wake::is_ours(&waiter) || slot == NONE {
             shared.wake_waiter(waiter);
         }
-        if slot != NONE && queue.take_out_of_order(slot) {
-            poll(shared, root, slot);
+        if let Some(entry) = queue.take_out_of_order(slot) {
+            poll(shared, root, &entry);
             ran += 1;
         }
     }
@@ -247,16 +246,16 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
 
 /// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
 #[inline]
-fn poll(shared: &Shared, root: &mut Root<'_>, slot: u32) -> bool {
-    if slot == ROOT {
-        return poll_root(shared, root);
+fn poll(shared: &Shared, root: &mut Root<'_>, entry: &Entry<'_, ItemCell>) -> bool {
+    if entry.slot == ROOT {
+        return poll_root(shared, root, entry.generation());
     }
-    shared.poll_item(slot);
+    shared.poll_item(entry);
     false
 }
 
 /// Polls the root future. Its panics are its caller's and unwind through the turn.
-fn poll_root(shared: &Shared, root: &mut Root<'_>) -> bool {
+fn poll_root(shared: &Shared, root: &mut Root<'_>, generation: u32) -> bool {
     struct Rest<'a>(&'a Shared);
     impl Drop for Rest<'_> {
         fn drop(&mut self) {
@@ -265,7 +264,7 @@ fn poll_root(shared: &Shared, root: &mut Root<'_>) -> bool {
     }
     shared.running_slot.set(ROOT);
     let _rest = Rest(shared);
-    let waker = wake::waker(shared.home.word(ROOT));
-    let _allowance = Allowance::grant(shared.config.operations);
+    let waker = wake::waker(shared.home.word(ROOT, generation));
+    budget::grant(shared.config.operations);
     root(&mut Context::from_waker(&waker)).is_ready()
 }

@@ -10,6 +10,7 @@ use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::inbox::{LoopNumber, inbox_of};
+use crate::item::ItemCell;
 use crate::run_queue::{GENERATION_BITS, RunQueue, SLOT_BITS};
 use crate::state::Scoped;
 
@@ -17,7 +18,7 @@ use crate::state::Scoped;
 #[derive(Debug)]
 pub(crate) struct Home {
     pub(crate) number: LoopNumber,
-    pub(crate) queue: RunQueue,
+    pub(crate) queue: RunQueue<ItemCell>,
 }
 
 thread_local! {
@@ -35,11 +36,11 @@ pub(crate) fn at_home<R>(home: &Home, f: impl FnOnce() -> R) -> R {
 pub(crate) type Word = usize;
 
 impl Home {
-    /// Returns the word of the item that is in `slot` now.
+    /// Returns the word of an item.
     #[inline]
-    pub(crate) fn word(&self, slot: u32) -> Word {
+    pub(crate) fn word(&self, slot: u32, generation: u32) -> Word {
         (self.number.get() as usize) << (GENERATION_BITS + SLOT_BITS)
-            | (self.queue.generation(slot) as usize) << SLOT_BITS
+            | (generation as usize) << SLOT_BITS
             | slot as usize
     }
 }

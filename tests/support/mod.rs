@@ -1,5 +1,5 @@
 //! The only place where the tests make loops, and the helper that every test ends with.
-#![allow(dead_code)] // each test file uses a part
+#![allow(dead_code, unreachable_pub)] // each test file is a crate and uses a part
 
 use loopline::{Clock, EventLoop};
 

@@ -2,14 +2,17 @@
 //! nanoseconds of CPU time per operation (wall time for `foreign_wake_busy`, bytes for `parked_memory`).
 //! `--once`: one round and nothing before it, for counting instructions.
 
+use std::sync::atomic::Ordering;
+
 use peers::measure::{Plan, resident};
-use peers::peer::{Calloop, Loopline, Monoio, Peer, Smol, TokioLocalRuntime, TokioLocalSet};
+use peers::peer::{Calloop, INSTRUCTIONS, Loopline, Monoio, Peer, Smol, TokioLocalRuntime, TokioLocalSet};
 use peers::{foreign, task};
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let once = arguments.iter().any(|argument| argument == "--once");
     arguments.retain(|argument| argument != "--once");
+    INSTRUCTIONS.store(once, Ordering::Relaxed);
     let mut arguments = arguments.into_iter();
     let case = arguments.next().unwrap_or_else(|| usage());
     let peer = arguments.next().unwrap_or_else(|| usage());

@@ -11,8 +11,13 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+/// Set while instructions are counted: the program runs some 50 times slower then, and a turn of ours,
+/// which ends after 50 us, would run as many times fewer items.
+pub static INSTRUCTIONS: AtomicBool = AtomicBool::new(false);
 
 /// One runtime. `Copy`: a handle.
 pub trait Peer: Copy + 'static {
@@ -34,8 +39,14 @@ pub struct Loopline;
 
 impl Peer for Loopline {
     fn run<F: Future<Output = ()> + 'static>(make: impl FnOnce(Self) -> F) {
+        let mut builder = loopline::EventLoop::<()>::builder();
+        if INSTRUCTIONS.load(Ordering::Relaxed) {
+            builder = builder.time_per_turn(Duration::from_secs(1));
+        }
+        let mut event_loop = builder.build().expect("descriptors are left");
         let future = make(Self);
-        loopline::block_on(async { loopline::spawn(future).await }).expect("the workload ends");
+        let done = event_loop.block_on(async { loopline::spawn(future).await });
+        done.expect("nothing stops the loop").expect("the workload ends");
     }
 
     #[inline]

@@ -40,8 +40,9 @@ impl AsyncWrite for &TcpStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.adapter()
-            .poll_io(Direction::Write, &mut WaitKey::last_poller(), cx, |mut socket| socket.write(buf))
+        self.adapter().poll_io(Direction::Write, &mut WaitKey::last_poller(), cx, |mut socket| {
+            socket.write(buf)
+        })
     }
 
     fn poll_write_vectored(

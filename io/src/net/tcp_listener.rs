@@ -333,11 +333,8 @@ impl Stream for Incoming {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let accepted = ready!(this.listener.poll_accept(
-            &mut WaitKey::last_poller(),
-            &mut this.pause,
-            cx
-        ));
+        let accepted =
+            ready!(this.listener.poll_accept(&mut WaitKey::last_poller(), &mut this.pause, cx));
         Poll::Ready(Some(accepted.map(|(stream, _peer)| stream)))
     }
 }

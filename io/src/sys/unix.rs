@@ -30,7 +30,12 @@ impl<T: Pollable> Cell<T> {
         self.0
     }
 
-    pub(crate) fn register(&self, r: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+    pub(crate) fn register(
+        &self,
+        r: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         SourceFd(&self.0.as_fd().as_raw_fd()).register(r, token, interest)
     }
 

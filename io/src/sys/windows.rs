@@ -29,7 +29,12 @@ impl<T: Pollable> Cell<T> {
         self.0.into_inner()
     }
 
-    pub(crate) fn register(&self, r: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+    pub(crate) fn register(
+        &self,
+        r: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         self.0.borrow_mut().register(r, token, interest)
     }
 

@@ -113,7 +113,7 @@ fn ready(flags: u32) -> Ready {
     }
     // The peer's half-close ends reading only; HUP and ERR end both directions.
     if flags & (RDHUP | HUP | ERR) != 0 {
-        bits |= Ready::READ_CLOSED;
+        bits |= Ready::READ_CLOSED | Ready::PRIORITY_CLOSED;
     }
     if flags & (HUP | ERR) != 0 {
         bits |= Ready::WRITE_CLOSED;

@@ -33,12 +33,15 @@ impl Ready {
     pub(crate) const READ_CLOSED: u8 = 1 << 3;
     /// Nothing can be sent any more, or the source failed.
     pub(crate) const WRITE_CLOSED: u8 = 1 << 4;
+    /// Comes with `READ_CLOSED`, for those who wait for priority data. A bit of its own: that one of
+    /// them saw WouldBlock must not take the end-of-file from a reader.
+    pub(crate) const PRIORITY_CLOSED: u8 = 1 << 5;
 
     const fn mask(direction: Direction) -> u8 {
         match direction {
             Direction::Read => Self::READABLE | Self::READ_CLOSED,
             Direction::Write => Self::WRITABLE | Self::WRITE_CLOSED,
-            Direction::Priority => Self::PRIORITY | Self::READ_CLOSED,
+            Direction::Priority => Self::PRIORITY | Self::PRIORITY_CLOSED,
         }
     }
 
@@ -77,6 +80,9 @@ impl Default for WaitKey {
         Self::new()
     }
 }
+
+/// How many keys there are: neither 0 nor that of `WaitKey::last_poller`.
+const KEYS: u64 = u32::MAX as u64 - 1;
 
 /// Who waits for one direction: the first inline, others in a list.
 #[derive(Default)]
@@ -123,6 +129,11 @@ impl Waiters {
         Some(others.remove(index).1)
     }
 
+    fn has(&self, key: u32) -> bool {
+        let in_list = |others: &Vec<(u32, Waker)>| others.iter().any(|(other, _)| *other == key);
+        self.owner.get() == key || self.others.borrow().as_deref().is_some_and(in_list)
+    }
+
     /// Hands out all waiters.
     #[inline]
     fn wake_all(&self, wake: &mut impl FnMut(Waker)) {
@@ -148,8 +159,8 @@ pub(crate) struct Ledger {
     writers: Waiters,
     /// Priority waiters are rare; they share one list with a box of its own.
     urgent: RefCell<Option<Box<Waiters>>>,
-    /// The last key given to a waiter.
-    last_key: Cell<u32>,
+    /// How many keys were given to waiters.
+    keys: Cell<u64>,
 }
 
 impl Ledger {
@@ -160,7 +171,7 @@ impl Ledger {
             readers: Waiters::default(),
             writers: Waiters::default(),
             urgent: RefCell::new(None),
-            last_key: Cell::new(0),
+            keys: Cell::new(0),
         }
     }
 
@@ -178,7 +189,8 @@ impl Ledger {
     #[inline]
     pub(crate) fn is_closed(&self, direction: Direction) -> bool {
         let closed = match direction {
-            Direction::Read | Direction::Priority => Ready::READ_CLOSED,
+            Direction::Read => Ready::READ_CLOSED,
+            Direction::Priority => Ready::PRIORITY_CLOSED,
             Direction::Write => Ready::WRITE_CLOSED,
         };
         self.ready.get() & closed != 0
@@ -227,9 +239,7 @@ impl Ledger {
         waker: &Waker,
     ) -> Option<Waker> {
         if key.0 == 0 {
-            let next = self.last_key.get() % (u32::MAX - 1) + 1;
-            self.last_key.set(next);
-            key.0 = next;
+            key.0 = self.new_key(direction);
         }
         let waker = wake::copy(waker);
         match direction {
@@ -238,6 +248,35 @@ impl Ledger {
             Direction::Priority => {
                 self.urgent.borrow_mut().get_or_insert_default().set(key.0, waker)
             }
+        }
+    }
+
+    /// Numbers a waiter. Once the numbers have wrapped, those that still wait are passed over.
+    fn new_key(&self, direction: Direction) -> u32 {
+        loop {
+            let given = self.keys.get();
+            self.keys.set(given + 1);
+            let key = (given % KEYS) as u32 + 1;
+            if given < KEYS || !self.waits(direction, key) {
+                return key;
+            }
+        }
+    }
+
+    fn waits(&self, direction: Direction, key: u32) -> bool {
+        match direction {
+            Direction::Read => self.readers.has(key),
+            Direction::Write => self.writers.has(key),
+            Direction::Priority => self.urgent.borrow().as_ref().is_some_and(|w| w.has(key)),
+        }
+    }
+
+    /// Hands out all who wait, with nothing marked: they look, and find that their loop is gone.
+    pub(crate) fn release(&self, wake: &mut impl FnMut(Waker)) {
+        self.readers.wake_all(wake);
+        self.writers.wake_all(wake);
+        if let Some(urgent) = &*self.urgent.borrow() {
+            urgent.wake_all(wake);
         }
     }
 
@@ -261,3 +300,6 @@ impl fmt::Debug for Ledger {
         f.debug_struct("Ledger").field("ready", &Ready(self.ready.get())).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

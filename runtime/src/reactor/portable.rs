@@ -87,7 +87,7 @@ fn ready(event: &Event) -> Ready {
         bits |= Ready::WRITABLE;
     }
     if event.is_read_closed() || event.is_error() {
-        bits |= Ready::READ_CLOSED;
+        bits |= Ready::READ_CLOSED | Ready::PRIORITY_CLOSED;
     }
     if event.is_write_closed() || event.is_error() {
         bits |= Ready::WRITE_CLOSED;

@@ -1,0 +1,100 @@
+//! How the thread finds its loops: the one whose turn runs, and any other by its id.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::{Rc, Weak};
+
+use crate::budget::Kept;
+use crate::shared::Shared;
+use crate::state::Scoped;
+use crate::wake;
+
+thread_local! {
+    /// The loop whose turn runs on this thread, innermost.
+    static CURRENT: Scoped<Shared> = const { Scoped::new() };
+    /// The loops of this thread, for handles used outside a turn.
+    static LOOPS: RefCell<Vec<(u64, Weak<Shared>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `f` with the loop whose turn runs on this thread.
+#[inline]
+pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Shared>) -> R) -> R {
+    CURRENT.with(|cell| cell.with(f))
+}
+
+/// Calls `f` with the loop of that id if it lives on this thread.
+#[inline]
+pub(crate) fn with_loop<R>(id: u64, f: impl FnOnce(Option<&Shared>) -> R) -> R {
+    with_current(|current| match current {
+        Some(shared) if shared.id == id => f(Some(shared)),
+        _ => f(find_loop(id).as_deref()),
+    })
+}
+
+/// Looks a loop up that is not in its turn, or not the innermost.
+fn find_loop(id: u64) -> Option<Rc<Shared>> {
+    let found = LOOPS.try_with(|loops| {
+        loops.borrow().iter().find(|(known, _)| *known == id).and_then(|(_, weak)| weak.upgrade())
+    });
+    // An error: this thread's locals are being destroyed. What is not in its turn then, is gone.
+    found.ok().flatten()
+}
+
+/// Makes a loop known to this thread.
+pub(crate) fn enlist(shared: &Rc<Shared>) {
+    // Not reachable from a destructor of a thread-local that outlives LOOPS: then handles of the new
+    // loop work inside its turns only.
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().push((shared.id, Rc::downgrade(shared))));
+}
+
+/// Forgets a loop.
+pub(crate) fn delist(id: u64) {
+    // As in `enlist`.
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().retain(|(known, _)| *known != id));
+}
+
+impl Shared {
+    /// Calls `f` as the current loop of this thread, awake; the loop counts as parked afterwards.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Leave<'a>(&'a Shared);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.in_turn.set(false);
+                self.0.home.number.inbox().park();
+            }
+        }
+        self.in_turn.set(true);
+        self.home.number.inbox().unpark();
+        // Time spent outside is not lag.
+        self.last_check.set(self.clock.refresh());
+        let _leave = (Leave(self), Kept::keep());
+        wake::at_home(&self.home, || CURRENT.with(|cell| cell.scope(self, f)))
+    }
+}
+
+/// Why [`Handle::try_current`](crate::Handle::try_current) found no handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CurrentError {
+    /// No event loop is in a turn on this thread.
+    NoLoop,
+    /// The running event loop has another type of state.
+    OtherState,
+}
+
+impl fmt::Display for CurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoLoop => "no event loop runs on this thread: call this inside block_on, run or a #[main] function",
+            Self::OtherState => "the event loop that runs on this thread has another type of state",
+        })
+    }
+}
+
+impl std::error::Error for CurrentError {}
+
+impl From<CurrentError> for std::io::Error {
+    fn from(error: CurrentError) -> Self {
+        Self::other(error)
+    }
+}

@@ -1,0 +1,223 @@
+//! What happens to items: inserted, polled, ended, cancelled. Here and nowhere else.
+//!
+//! `poll_item` is the one call site of user code in the run phase. All of this keeps Unborrowed Call
+//! (see `shared`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::budget;
+use crate::insert_error::InsertErrorKind;
+use crate::item::{Item, ItemCell, Meta, TaskId};
+use crate::run_queue::{Entry, NONE, ROOT};
+use crate::shared::{Life, Shared};
+use crate::task::Task;
+use crate::wake;
+
+/// When a new item runs first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// In the next round, behind what is queued.
+    Queue,
+    /// At the head of the next round.
+    Head,
+    /// In the next turn.
+    NextTurn,
+}
+
+impl Shared {
+    /// Makes an item of a future, or gives the future back.
+    #[inline]
+    pub(crate) fn insert<F: Future + 'static>(
+        &self,
+        future: F,
+        meta: Meta,
+        start: Start,
+    ) -> Result<Rc<Task<F>>, (F, InsertErrorKind, Meta)> {
+        match self.life.get() {
+            Life::Open => {}
+            Life::ShuttingDown => return Err((future, InsertErrorKind::ShuttingDown, meta)),
+            Life::Gone => return Err((future, InsertErrorKind::LoopGone, meta)),
+        }
+        let Some((slot, fresh)) = self.home.queue.allocate() else {
+            return Err((future, InsertErrorKind::Full, meta));
+        };
+        if fresh {
+            self.home.number.inbox().grow(slot);
+        }
+        let background = meta.background;
+        let task = Task::new(future, self.take_id(), slot, meta);
+        self.start(slot, task.clone(), background, start);
+        Ok(task)
+    }
+
+    /// The part of `insert` that does not depend on the future's type.
+    fn start(&self, slot: u32, item: Rc<dyn Item>, background: bool, start: Start) {
+        let queue = &self.home.queue;
+        self.put(slot, item);
+        self.live.set(self.live.get() + 1);
+        if !background {
+            self.foreground.set(self.foreground.get() + 1);
+        }
+        match start {
+            Start::Queue => queue.enqueue(slot),
+            Start::Head => queue.defer(slot),
+            Start::NextTurn => queue.next_turn(slot),
+        }
+        self.notify_outside_turn();
+    }
+
+    fn put(&self, slot: u32, item: Rc<dyn Item>) {
+        if let Some(cell) = self.home.queue.content(slot) {
+            cell.set(Some(item));
+        }
+    }
+
+    /// Takes the item out if it is the one named, and at rest.
+    fn take_if(&self, slot: u32, id: TaskId) -> Option<Rc<dyn Item>> {
+        let item = self.home.queue.content(slot)?.take()?;
+        if item.header().id == id {
+            return Some(item);
+        }
+        self.put(slot, item);
+        None
+    }
+
+    /// Polls one item, and ends it if it is done: the one call site of user code in the run phase.
+    #[inline]
+    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>) {
+        let slot = entry.slot;
+        // None: the item is being cancelled further up the stack.
+        let Some(item) = entry.content().take() else { return };
+        self.running_slot.set(slot);
+        let waker = wake::waker(self.home.word(slot, entry.generation()));
+        budget::grant(self.config.operations);
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            item.poll(&mut Context::from_waker(&waker), &self.running_id)
+        }));
+        self.running_slot.set(NONE);
+        match polled {
+            Ok(Poll::Pending) if !entry.cancel_requested() => entry.content().set(Some(item)),
+            Ok(Poll::Pending) => self.end_cancelled(slot, item),
+            Ok(Poll::Ready(())) => self.retire(slot, item),
+            Err(payload) => {
+                item.fail(payload);
+                self.retire(slot, item);
+            }
+        }
+    }
+
+    /// Ends an item whose output is in place: frees its slot, then tells its handle.
+    fn retire(&self, slot: u32, item: Rc<dyn Item>) {
+        let header = item.header();
+        self.release(slot, header.background);
+        if let Some(waiter) = header.take_waiter() {
+            self.wake_waiter(waiter);
+        }
+        if Rc::strong_count(&item) == 1 {
+            if let Some(payload) = item.take_panic() {
+                self.unobserved(&header.to_string(), payload);
+            }
+            self.drop_item(item);
+        }
+    }
+
+    /// Frees a slot. Before the future or the output is dropped, so that what they wake is ignored.
+    fn release(&self, slot: u32, background: bool) {
+        self.home.queue.free(slot);
+        self.live.set(self.live.get() - 1);
+        if !background {
+            self.foreground.set(self.foreground.get() - 1);
+        }
+    }
+
+    /// Drops the last reference to an item; its output's destructor is user code.
+    fn drop_item(&self, item: Rc<dyn Item>) {
+        let (id, place) = (item.header().id, item.header().place);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(item))) {
+            self.unobserved(&format!("the output of item {id} made at {place}"), payload);
+        }
+    }
+
+    /// Cancels an item: at once, or as its poll returns if it is being polled.
+    ///
+    /// Returns whether there was such an item.
+    pub(crate) fn cancel(&self, slot: u32, id: TaskId) -> bool {
+        if self.is_running(slot, id) {
+            self.home.queue.request_cancel(slot);
+            return true;
+        }
+        match self.take_if(slot, id) {
+            Some(item) => {
+                self.end_cancelled(slot, item);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn end_cancelled(&self, slot: u32, item: Rc<dyn Item>) {
+        self.release(slot, item.header().background);
+        if let Some(payload) = item.cancel() {
+            self.unobserved(&item.header().to_string(), payload);
+        }
+        if let Some(waiter) = item.header().take_waiter() {
+            self.wake_waiter(waiter);
+        }
+    }
+
+    /// Whether that item is being polled now.
+    pub(crate) fn is_running(&self, slot: u32, id: TaskId) -> bool {
+        slot != NONE && self.running_slot.get() == slot && self.running_id.get() == id.0
+    }
+
+    /// Returns the item being polled, unless it is the root future.
+    pub(crate) fn running(&self) -> Option<(u32, TaskId)> {
+        let slot = self.running_slot.get();
+        (slot != NONE && slot != ROOT).then(|| (slot, TaskId(self.running_id.get())))
+    }
+
+    /// Whether that item is alive, at rest or running.
+    pub(crate) fn holds(&self, slot: u32, id: TaskId) -> bool {
+        self.is_running(slot, id)
+            || self.take_if(slot, id).is_some_and(|item| {
+                self.put(slot, item);
+                true
+            })
+    }
+
+    /// Wakes a waiter with nothing borrowed; a foreign waker that panics costs nobody else anything.
+    #[inline]
+    pub(crate) fn wake_waiter(&self, waiter: Waker) {
+        if wake::is_ours(&waiter) {
+            wake::wake(waiter);
+        } else if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waiter.wake())) {
+            self.unobserved("a waker of another library", payload);
+        }
+    }
+
+    /// Ends all items, newest first, while everything else still works.
+    pub(crate) fn shut_down(&self) {
+        self.life.set(Life::ShuttingDown);
+        for message in self.mailbox.close() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
+                self.unobserved("a message from another thread", payload);
+            }
+        }
+        let mut items: Vec<(TaskId, u32)> = (0..self.home.queue.used())
+            .filter_map(|slot| {
+                let cell = self.home.queue.content(slot)?;
+                let item = cell.take()?;
+                let id = item.header().id;
+                cell.set(Some(item));
+                Some((id, slot))
+            })
+            .collect();
+        items.sort_unstable();
+        for (id, slot) in items.into_iter().rev() {
+            self.cancel(slot, id);
+        }
+        self.life.set(Life::Gone);
+    }
+}

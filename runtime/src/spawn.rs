@@ -1,0 +1,82 @@
+//! Spawning: into a loop if there is one, else a handle that is cancelled from the start.
+
+use std::future::Future;
+use std::panic::Location;
+
+use crate::current::with_current;
+use crate::insert_error::InsertErrorKind;
+use crate::item::{Item, Meta, TaskId, drop_payload};
+use crate::items::Start;
+use crate::join::JoinHandle;
+use crate::run_queue::NONE;
+use crate::shared::{Shared, report};
+use crate::task::Task;
+
+/// Inserts into the loop if there is one.
+#[inline]
+pub(crate) fn insert<F: Future + 'static>(
+    shared: Option<&Shared>,
+    future: F,
+    meta: Meta,
+    start: Start,
+) -> Result<JoinHandle<F::Output>, (F, InsertErrorKind, Meta)> {
+    let Some(shared) = shared else {
+        return Err((future, InsertErrorKind::LoopGone, meta));
+    };
+    let task = shared.insert(future, meta, start)?;
+    Ok(JoinHandle::new(task, shared.id))
+}
+
+/// Spawns a task on the event loop that runs on this thread, the innermost if they nest.
+///
+/// # Panics
+///
+/// If no event loop runs on this thread; [`Handle::spawn`](crate::Handle::spawn) works outside a turn too.
+///
+/// # Examples
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// use std::{cell::Cell, rc::Rc};
+///
+/// let count = Rc::new(Cell::new(0)); // no Send, no Arc
+/// let tasks: Vec<_> = (0..3)
+///     .map(|n| {
+///         let count = count.clone();
+///         loopline_runtime::spawn(async move { count.set(count.get() + n) })
+///     })
+///     .collect();
+/// for task in tasks {
+///     task.await.unwrap();
+/// }
+/// assert_eq!(count.get(), 3);
+/// # });
+/// ```
+#[track_caller]
+#[inline]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    let meta = Meta { label: None, place: Location::caller(), background: false };
+    let inserted = with_current(|shared| {
+        shared.map(|shared| insert(Some(shared), future, meta, Start::Queue))
+    });
+    match inserted {
+        Some(inserted) => inserted.unwrap_or_else(refused),
+        None => panic!("no event loop runs on this thread; use Handle::spawn"),
+    }
+}
+
+/// Makes the handle of a task that no loop took: cancelled from the start.
+#[cold]
+pub(crate) fn refused<F: Future + 'static>(
+    (future, _, meta): (F, InsertErrorKind, Meta),
+) -> JoinHandle<F::Output> {
+    let task = Task::new(future, TaskId(0), NONE, meta);
+    if let Some(payload) = task.cancel() {
+        report(None, &task.header().to_string(), &payload);
+        drop_payload(payload);
+    }
+    JoinHandle::new(task, 0)
+}
