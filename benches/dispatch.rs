@@ -113,9 +113,9 @@ fn by_loop(suite: &Suite, style: Style, sources: usize, operations: usize) -> Du
                 }
             })),
             Style::OwnTask => drop(handle.spawn(async move {
-                let mut events = 0;
+                let events = Cell::new(0);
                 while let Some(event) = source.next().await {
-                    events += black_box(event);
+                    events.set(black_box(events.get() + event));
                 }
             })),
         }

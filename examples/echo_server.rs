@@ -5,7 +5,7 @@
 //! nc 127.0.0.1 7000
 //! ```
 
-use loopline::net::{TcpListener, TcpStream};
+use loopline::net::TcpListener;
 
 #[loopline::main]
 async fn main() -> std::io::Result<()> {
@@ -17,18 +17,13 @@ async fn main() -> std::io::Result<()> {
     loop {
         let (stream, _peer) = listener.accept().await?;
         loopline::spawn(async move {
+            let mut buf = [0; 4096];
             // An error is this client's end, and nobody else's business.
-            let _ = echo(stream).await;
+            while let Ok(n @ 1..) = stream.read(&mut buf).await {
+                if stream.write_all(&buf[..n]).await.is_err() {
+                    break;
+                }
+            }
         });
-    }
-}
-
-async fn echo(stream: TcpStream) -> std::io::Result<()> {
-    let mut buf = [0; 4096];
-    loop {
-        match stream.read(&mut buf).await? {
-            0 => return Ok(()),
-            n => stream.write_all(&buf[..n]).await?,
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use loopline::callback::{self, Next};
-use loopline::{Cancelled, Control, EventLoop, Handle, JoinHandle, spawn, yield_now};
+use loopline::{Cancelled, Control, EventLoop, Handle, JoinHandle, StateError, spawn, yield_now};
 use support::{block_on, block_on_paused, closes_clean, event_loop, scaled};
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -656,6 +656,53 @@ fn an_item_cancelled_by_another_of_its_batch_does_not_run() {
     event_loop.run(&mut seen).unwrap();
     assert_eq!(seen, expected);
     closes_clean(event_loop);
+}
+
+/// Tells what `try_with` says when it is dropped.
+struct Asks(Handle<u32>, Rc<RefCell<Vec<Result<u32, StateError>>>>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.1.borrow_mut().push(self.0.try_with(|n| *n));
+    }
+}
+
+// contract 37, 16
+#[test]
+fn a_future_asks_for_the_state_as_it_is_dropped_and_is_told_whether_it_can_be_lent() {
+    let mut event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    let answers = Rc::new(RefCell::new(Vec::new()));
+    let asking = || {
+        let asks = Asks(handle, answers.clone());
+        handle.spawn(async move {
+            let _asks = asks;
+            pending::<()>().await;
+        })
+    };
+    let (by_task, by_callback, inside_with, left) = (asking(), asking(), asking(), asking());
+    let by_callback = by_callback.control();
+    handle
+        .insert(futures::stream::iter([()]), move |(), _, _| {
+            assert!(by_callback.cancel());
+            Next::Stop
+        })
+        .unwrap();
+    event_loop
+        .run_until(&mut 7, async move {
+            yield_now().await;
+            drop(by_task.cancel());
+            handle.with(move |_| drop(inside_with.cancel()));
+            handle.next_turn(|_| ()).await.unwrap();
+        })
+        .unwrap();
+    drop(event_loop);
+    assert!(left.is_finished());
+    let (lent, down) = (Err(StateError::AlreadyLent), Err(StateError::NotRunning));
+    let mut answers = answers.take();
+    // The callback's moment, its first turn, is not that of the root future.
+    answers[..3].sort_unstable_by_key(Result::is_err);
+    assert_eq!(answers, [Ok(7), lent, lent, down]);
 }
 
 // contract 40

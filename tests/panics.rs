@@ -580,14 +580,14 @@ fn a_panic_of_a_remote_item_goes_to_its_join_or_to_the_policy() {
     assert!(error.to_string().ends_with("panicked: in the closure"), "{error}");
     // Dropped before.
     drop(remote.spawn(|_| async { explode::<()>("unobserved") }).unwrap());
-    event_loop.run(&mut ()).unwrap();
+    assert!(event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
     // Dropped after, on whatever thread.
     let join = remote.spawn(|_| async { explode::<()>("unobserved") }).unwrap();
     while !join.is_finished() {
         assert!(!event_loop.turn(&mut (), None).unwrap().stopped);
     }
     std::thread::spawn(move || drop(join)).join().unwrap();
-    event_loop.run(&mut ()).unwrap();
+    assert!(event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
     drop(remote);
     closes_clean(event_loop);
 }

@@ -165,7 +165,7 @@ fn stop_from_a_thread_before_the_run_is_remembered() {
     assert!(!waits.is_finished());
     // Both were one.
     drop(waits.cancel());
-    event_loop.block_on(yield_now()).unwrap();
+    assert!(!event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
     closes_clean(event_loop);
 }
 

@@ -53,7 +53,7 @@ fn a_waker_outlives_its_loop_at_home_and_abroad() {
         assert!(copy.will_wake(&waker));
         thread::spawn(move || {
             copy.wake_by_ref();
-            copy.clone().wake();
+            copy.wake();
         })
         .join()
         .unwrap();
@@ -130,8 +130,9 @@ struct WakesLate(Waker, mpsc::Sender<()>);
 
 impl Drop for WakesLate {
     fn drop(&mut self) {
-        self.0.clone().wake();
+        let copy = self.0.clone();
         self.0.wake_by_ref();
+        copy.wake();
         self.1.send(()).unwrap();
     }
 }
@@ -535,6 +536,46 @@ fn of_a_million_wakes_from_eight_threads_none_is_lost() {
     closes_clean(event_loop);
 }
 
+// contract 23
+#[test]
+fn a_wake_that_comes_as_the_loop_goes_to_sleep_is_not_lost() {
+    let rounds = scaled(50_000);
+    let mut event_loop = event_loop::<()>();
+    let (asked, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (give, taken) = mpsc::channel::<Waker>();
+    let other = {
+        let (asked, answered) = (asked.clone(), answered.clone());
+        thread::spawn(move || {
+            let waker = taken.recv().unwrap();
+            for round in 1..=rounds {
+                let mut spins = 0_u32;
+                while asked.load(Ordering::Acquire) != round {
+                    spins += 1;
+                    if spins % 1_000 == 0 { thread::yield_now() } else { std::hint::spin_loop() }
+                }
+                // Later by a little each time: somewhere there the loop checks, announces and checks.
+                (0..round % 300).for_each(|_| std::hint::spin_loop());
+                answered.store(round, Ordering::Release);
+                waker.wake_by_ref();
+            }
+        })
+    };
+    event_loop
+        .block_on(poll_fn(|cx| {
+            let answers = answered.load(Ordering::Acquire);
+            if answers == rounds {
+                return Poll::Ready(());
+            }
+            if asked.swap(answers + 1, Ordering::AcqRel) == 0 {
+                give.send(cx.waker().clone()).unwrap();
+            }
+            Poll::Pending
+        }))
+        .unwrap();
+    other.join().unwrap();
+    closes_clean(event_loop);
+}
+
 // contract 31, 34
 #[test]
 fn a_waker_of_one_loop_used_in_the_turn_of_another_works() {
@@ -595,6 +636,23 @@ fn tasks_of_two_loops_on_one_thread_wake_each_other() {
     assert_eq!(left.block_on(there).unwrap().unwrap(), 101);
     closes_clean(left);
     closes_clean(right);
+}
+
+// contract 31; fault 90
+#[test]
+fn a_sleep_of_one_loop_awaited_on_another_is_woken_by_its_own() {
+    let (mut timing, mut waiting) = (support::paused::<()>(), event_loop::<()>());
+    let wait = Duration::from_secs(3600);
+    let asleep = timing.block_on(async move { loopline::time::sleep(wait) }).unwrap();
+    let task = waiting.handle().spawn(asleep);
+    waiting.turn(&mut (), Duration::ZERO).unwrap();
+    assert_eq!((timing.handle().stats().timers, waiting.handle().stats().timers), (1, 0));
+    assert!(timing.turn(&mut (), Duration::ZERO).unwrap().deadline.is_some());
+    timing.turn(&mut (), wait).unwrap();
+    waiting.turn(&mut (), None).unwrap();
+    assert!(task.is_finished());
+    closes_clean(timing);
+    closes_clean(waiting);
 }
 
 // contract 22, 23

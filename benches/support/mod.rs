@@ -19,7 +19,7 @@ use loopline::EventLoop;
 const ROUNDS: usize = 9;
 
 /// CPU time this thread has used.
-pub fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a local that outlives the call.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
@@ -28,21 +28,21 @@ pub fn thread_cpu() -> Duration {
 }
 
 /// Calls `work` and returns the CPU time it took.
-pub fn timed(work: impl FnOnce()) -> Duration {
+pub(crate) fn timed(work: impl FnOnce()) -> Duration {
     let began = thread_cpu();
     work();
     thread_cpu() - began
 }
 
 /// What the command line asked for.
-pub struct Suite {
+pub(crate) struct Suite {
     filter: String,
     once: Option<(String, usize)>,
 }
 
 impl Suite {
     /// Reads the command line and prints the head of the table.
-    pub fn new(unit: &str) -> Self {
+    pub(crate) fn new(unit: &str) -> Self {
         // `cargo bench` adds `--bench`.
         let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
         let once = match arguments.first().map(String::as_str) {
@@ -59,12 +59,12 @@ impl Suite {
     }
 
     /// Whether instructions are counted: the program then runs some 50 times slower.
-    pub fn counts_instructions(&self) -> bool {
+    pub(crate) fn counts_instructions(&self) -> bool {
         self.once.is_some()
     }
 
     /// Returns whether the case is wanted, to spare its preparation.
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         match &self.once {
             Some((case, _)) => case == name,
             None => name.contains(&self.filter),
@@ -73,7 +73,7 @@ impl Suite {
 
     /// Runs a case: `round` does that many operations and returns what they took. Returns the median
     /// in nanoseconds per operation.
-    pub fn case(
+    pub(crate) fn case(
         &self,
         name: &str,
         operations: usize,
@@ -95,14 +95,14 @@ impl Suite {
     }
 
     /// Prints one row of sorted figures.
-    pub fn row(&self, name: &str, sorted: &[f64]) {
+    pub(crate) fn row(&self, name: &str, sorted: &[f64]) {
         let (first, last) = (sorted[0], sorted[sorted.len() - 1]);
         println!("{name:<38} {:>9.2} {first:>9.2} {last:>9.2}", sorted[sorted.len() / 2]);
     }
 
     /// Makes an event loop. While instructions are counted its turn is not ended by time: it would
     /// otherwise run as many times fewer items as the program is slowed down.
-    pub fn event_loop<S: 'static>(&self) -> EventLoop<S> {
+    pub(crate) fn event_loop<S: 'static>(&self) -> EventLoop<S> {
         let mut builder = EventLoop::builder();
         if self.counts_instructions() {
             builder = builder.time_per_turn(Duration::from_secs(1));
@@ -112,7 +112,7 @@ impl Suite {
 }
 
 /// Pending once, having woken itself.
-pub async fn yield_once() {
+pub(crate) async fn yield_once() {
     let mut yielded = false;
     poll_fn(|cx| {
         if yielded {

@@ -6,6 +6,7 @@
 use std::cell::Cell as Flag;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -14,6 +15,24 @@ use loopline_runtime::registration::{Direction, Registration, WaitKey};
 use mio::Interest;
 
 use crate::sys::{Cell, Pollable};
+
+/// A direction that is known when the code is compiled: an operation's future need not store it.
+pub(crate) trait Way {
+    const DIRECTION: Direction;
+}
+
+/// See [`Way`].
+pub(crate) struct Reading;
+/// See [`Way`].
+pub(crate) struct Writing;
+
+impl Way for Reading {
+    const DIRECTION: Direction = Direction::Read;
+}
+
+impl Way for Writing {
+    const DIRECTION: Direction = Direction::Write;
+}
 
 /// A source on a loop.
 #[derive(Debug)]
@@ -67,7 +86,7 @@ impl<T: Pollable> Adapter<T> {
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         // Where the poller was not asked yet, only the operation itself can tell.
-        if self.is_watched(direction) && !self.registration.is_ready(direction) {
+        if self.registration.is_watched(direction) && !self.registration.is_ready(direction) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = op(&self.cell().get());
@@ -86,25 +105,22 @@ impl<T: Pollable> Adapter<T> {
         cx: &mut Context<'_>,
         mut op: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(budget::poll_proceed(cx));
-        loop {
-            if self.registration.is_ready(direction) {
-                let result = op(&self.cell().get());
-                match result {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.registration.clear(direction);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    result => {
-                        budget::spend();
-                        return Poll::Ready(result);
-                    }
+        while self.registration.is_ready(direction) {
+            let permit = ready!(budget::poll_proceed(cx));
+            match op(&self.cell().get()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.registration.clear(direction);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => {
+                    permit.spend();
+                    return Poll::Ready(result);
                 }
             }
-            return match self.wait(direction, key, cx) {
-                Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            };
+        }
+        match self.wait(direction, key, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 
@@ -115,9 +131,9 @@ impl<T: Pollable> Adapter<T> {
         key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         if self.registration.is_ready(direction) {
-            budget::spend();
+            permit.spend();
             return Poll::Ready(Ok(()));
         }
         match self.wait(direction, key, cx) {
@@ -134,36 +150,30 @@ impl<T: Pollable> Adapter<T> {
         key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
-        if !self.is_watched(direction) {
-            self.join(self.interest.get(), wanted(direction))?;
+        if !self.registration.is_watched(direction) {
+            self.join(direction)?;
         }
-        self.registration.wait(direction, key, cx)
-    }
-
-    /// Whether the poller tells when this direction becomes ready.
-    #[inline]
-    fn is_watched(&self, direction: Direction) -> bool {
-        let wanted = wanted(direction);
-        self.interest.get().is_some_and(|has| has | wanted == has)
+        self.registration.wait(direction, key, cx);
+        Ok(())
     }
 
     /// Registers, or asks for more. What is there already comes as an event: nothing is lost between
     /// the operation that would have blocked and this.
     #[cold]
-    fn join(&self, has: Option<Interest>, wanted: Interest) -> io::Result<()> {
+    fn join(&self, direction: Direction) -> io::Result<()> {
         let source = self.cell();
-        match has {
-            None => {
-                self.registration.register(&mut |r, token| source.register(r, token, wanted))?;
-                self.interest.set(Some(wanted));
-            }
+        let wanted = wanted(direction);
+        match self.interest.get() {
+            None => self.register(wanted)?,
             Some(has) => {
                 let all = has | wanted;
                 self.registration.change(&mut |r, token| source.reregister(r, token, all))?;
                 self.interest.set(Some(all));
             }
         }
-        Ok(())
+        // Reading is always asked for.
+        self.registration.watch(Direction::Read)?;
+        self.registration.watch(direction)
     }
 
     /// Asks the poller to say again what is ready now, for a source that is emptied by others.
@@ -173,18 +183,35 @@ impl<T: Pollable> Adapter<T> {
         if self.registration.is_registered() {
             self.registration.change(&mut |r, token| source.reregister(r, token, interest))
         } else {
-            self.registration.register(&mut |r, token| source.register(r, token, interest))?;
-            self.interest.set(Some(interest));
-            Ok(())
+            self.register(interest)
         }
     }
 
+    fn register(&self, interest: Interest) -> io::Result<()> {
+        let source = self.cell();
+        self.registration
+            .register(&mut |r, token| source.register(r, token, interest))
+            .map_err(explain)?;
+        self.interest.set(Some(interest));
+        Ok(())
+    }
+
     /// Makes a future of an operation.
-    pub(crate) fn op<R, F>(&self, direction: Direction, op: F) -> Op<'_, T, F>
+    #[inline]
+    pub(crate) fn op<W: Way, R, F>(&self, op: F) -> Op<'_, T, W, F>
     where
         F: FnMut(&T) -> io::Result<R>,
     {
-        Op { adapter: self, direction, key: WaitKey::new(), op }
+        Op { adapter: self, key: WaitKey::new(), op, way: PhantomData }
+    }
+
+    /// Makes a future of an operation that is repeated until it gives `Some`.
+    #[inline]
+    pub(crate) fn repeat<W: Way, R, F>(&self, op: F) -> Repeat<'_, T, W, F>
+    where
+        F: FnMut(&T) -> io::Result<Option<R>>,
+    {
+        Repeat { op: self.op(op) }
     }
 
     /// Waits until an operation is worth trying.
@@ -216,6 +243,23 @@ impl<T: Pollable> Drop for Adapter<T> {
     }
 }
 
+/// Says what to do about a descriptor that the poller refuses.
+#[cold]
+fn explain(error: io::Error) -> io::Error {
+    let text = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "this descriptor cannot be polled (a regular file, a directory or /dev/null): it is \
+             always ready, so read and write it directly, or on a thread"
+        }
+        io::ErrorKind::AlreadyExists => {
+            "this descriptor is registered with this event loop already: use one source for it, or \
+             register a duplicate"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), text)
+}
+
 /// What to ask the poller for.
 const fn wanted(direction: Direction) -> Interest {
     match direction {
@@ -226,31 +270,58 @@ const fn wanted(direction: Direction) -> Interest {
 }
 
 /// An operation being awaited.
-pub(crate) struct Op<'a, T: Pollable, F> {
+pub(crate) struct Op<'a, T: Pollable, W: Way, F> {
     adapter: &'a Adapter<T>,
-    direction: Direction,
     key: WaitKey,
     op: F,
+    way: PhantomData<W>,
 }
 
 /// Nothing in it is pinned: the closure is only called.
-impl<T: Pollable, F> Unpin for Op<'_, T, F> {}
+impl<T: Pollable, W: Way, F> Unpin for Op<'_, T, W, F> {}
 
-impl<T: Pollable, R, F: FnMut(&T) -> io::Result<R>> Future for Op<'_, T, F> {
+impl<T: Pollable, W: Way, R, F: FnMut(&T) -> io::Result<R>> Future for Op<'_, T, W, F> {
     type Output = io::Result<R>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.adapter.poll_io(this.direction, &mut this.key, cx, &mut this.op)
+        this.adapter.poll_io(W::DIRECTION, &mut this.key, cx, &mut this.op)
     }
 }
 
-impl<T: Pollable, F> Drop for Op<'_, T, F> {
+impl<T: Pollable, W: Way, F> Drop for Op<'_, T, W, F> {
     #[inline]
     fn drop(&mut self) {
         if self.key != WaitKey::new() {
-            self.adapter.registration.unwait(self.direction, &mut self.key);
+            self.adapter.registration.unwait(W::DIRECTION, &mut self.key);
+        }
+    }
+}
+
+/// An operation being awaited until all of it is done.
+pub(crate) struct Repeat<'a, T: Pollable, W: Way, F> {
+    op: Op<'a, T, W, F>,
+}
+
+impl<T, W, R, F> Future for Repeat<'_, T, W, F>
+where
+    T: Pollable,
+    W: Way,
+    F: FnMut(&T) -> io::Result<Option<R>>,
+{
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            // The budget bounds this loop.
+            match ready!(Pin::new(&mut this.op).poll(cx)) {
+                Ok(None) => {}
+                Ok(Some(done)) => return Poll::Ready(Ok(done)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
     }
 }

@@ -62,10 +62,12 @@ pub struct Readiness {
 ///
 /// Events come as long as the descriptor is ready, whoever empties it: a callback that uses
 /// [`FdSource::try_io`] tells the loop when it would block, one that does not costs a system call per
-/// event. An end is told once, so that a descriptor whose other end is gone does not keep the loop busy.
+/// event. An end is told once, and is the last event of its direction, so that a descriptor whose other
+/// end is gone does not keep the loop busy: on [`Readiness::read_closed`], read until nothing is left.
 ///
 /// The descriptor joins the poller when it is first polled; that it cannot be polled at all (a
-/// regular file, `/dev/null`) is the first event, an error. O_NONBLOCK is left as it is: what
+/// regular file, `/dev/null`), or is registered with the loop already, is the first event, an error,
+/// and then the source ends. O_NONBLOCK is left as it is: what
 /// `try_io` calls must not block.
 ///
 /// # Examples
@@ -152,13 +154,15 @@ impl<T: AsFd> FdSource<T> {
     /// worth trying again.
     pub fn try_io<R>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         let result = op(self.get_ref());
+        let direction = match self.interest {
+            Interest::Readable => Direction::Read,
+            Interest::Writable => Direction::Write,
+            // Only the poller knows which of the two would block: it is asked before the next event.
+            Interest::Both => return result,
+        };
         self.untold.set(false);
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            for direction in [Direction::Read, Direction::Write] {
-                if self.interest.has(direction) {
-                    self.adapter.registration().clear_open(direction);
-                }
-            }
+            self.adapter.registration().clear_open(direction);
         }
         result
     }
@@ -176,11 +180,13 @@ impl<T: AsFd> FdSource<T> {
     fn ready(&self) -> Option<Readiness> {
         let registration = self.adapter.registration();
         let (told_read, told_write) = self.told.get();
-        let is = |direction| self.interest.has(direction) && registration.is_open_ready(direction);
+        let open =
+            |direction| self.interest.has(direction) && registration.is_open_ready(direction);
         let closed = |direction| self.interest.has(direction) && registration.is_closed(direction);
+        // An end that was told is no news: a descriptor at its end stays readable for ever.
         let ready = Readiness {
-            readable: is(Direction::Read),
-            writable: is(Direction::Write),
+            readable: open(Direction::Read) && !told_read,
+            writable: open(Direction::Write) && !told_write,
             read_closed: closed(Direction::Read) && !told_read,
             write_closed: closed(Direction::Write) && !told_write,
         };
@@ -195,26 +201,17 @@ impl<T: AsFd> FdSource<T> {
             return Ok(());
         }
         self.untold.set(false);
-        let ended = self.told.get();
-        if ended.0 || ended.1 {
-            // The poller would report the end for ever.
+        let (told_read, told_write) = self.told.get();
+        let watched = |direction, told: bool| self.interest.has(direction) && !told;
+        if !watched(Direction::Read, told_read) && !watched(Direction::Write, told_write) {
+            // Nothing is left that could be news.
             return Ok(());
         }
         for direction in [Direction::Read, Direction::Write] {
             self.adapter.registration().clear_open(direction);
         }
-        self.adapter.rearm(self.interest.to_mio()).map_err(explain)
+        self.adapter.rearm(self.interest.to_mio())
     }
-}
-
-/// Says what to do with what cannot be polled.
-fn explain(error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return error;
-    }
-    let text = "this descriptor cannot be polled (a regular file, a directory or /dev/null): it is \
-                always ready, so read and write it directly, or on a thread";
-    io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
 impl<T: AsFd> Unpin for FdSource<T> {}
@@ -223,7 +220,7 @@ impl<T: AsFd> Stream for FdSource<T> {
     type Item = io::Result<Readiness>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         if self.failed {
             return Poll::Ready(None);
         }
@@ -235,16 +232,18 @@ impl<T: AsFd> Stream for FdSource<T> {
             let (read, write) = self.told.get();
             self.told.set((read || ready.read_closed, write || ready.write_closed));
             self.untold.set(true);
-            budget::spend();
+            permit.spend();
             return Poll::Ready(Some(Ok(ready)));
         }
         for direction in [Direction::Read, Direction::Write] {
             if self.interest.has(direction) {
                 let key = &mut WaitKey::last_poller();
-                if let Err(error) = self.adapter.registration().wait(direction, key, cx) {
+                let registration = self.adapter.registration();
+                if let Err(error) = registration.watch(direction) {
                     self.failed = true;
                     return Poll::Ready(Some(Err(error)));
                 }
+                registration.wait(direction, key, cx);
             }
         }
         Poll::Pending

@@ -10,4 +10,6 @@ pub use tcp_stream::TcpStream;
 mod addr;
 mod futures_io;
 mod tcp_listener;
+mod tcp_options;
 mod tcp_stream;
+mod tcp_try;

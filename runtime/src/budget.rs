@@ -32,23 +32,30 @@ impl Drop for Kept {
     }
 }
 
+/// Permission to complete one leaf operation; see [`poll_proceed`].
+#[derive(Debug)]
+#[must_use = "an operation that made progress says so by `spend`"]
+pub struct Permit(u32);
+
+impl Permit {
+    /// Counts the operation, which has just completed in the same poll.
+    #[inline]
+    pub fn spend(self) {
+        // Outside any poll there is no budget, and nothing to count.
+        LEFT.set(self.0 - u32::from(self.0 != u32::MAX));
+    }
+}
+
 /// Returns Pending, and wakes the task once, if this poll has used up its budget.
 ///
-/// Leaf futures call it before they try, and [`spend`] after they made progress.
+/// Leaf futures call it before they try, and [`Permit::spend`] when they have made progress. A permit
+/// that was not spent costs nothing, so any number of pending leaves can be polled.
 #[inline]
-pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
-    if LEFT.get() == 0 {
+pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Permit> {
+    let left = LEFT.get();
+    if left == 0 {
         cx.waker().wake_by_ref();
         return Poll::Pending;
     }
-    Poll::Ready(())
-}
-
-/// Counts one completed operation.
-#[inline]
-pub fn spend() {
-    let left = LEFT.get();
-    if left != u32::MAX {
-        LEFT.set(left.saturating_sub(1));
-    }
+    Poll::Ready(Permit(left))
 }

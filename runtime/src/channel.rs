@@ -143,7 +143,7 @@ impl<T> Stream for Channel<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         let this = &mut *self;
         if this.batch.is_empty() {
             // Cloned first: a foreign waker's clone must not run under the lock.
@@ -160,7 +160,7 @@ impl<T> Stream for Channel<T> {
                 return Poll::Pending;
             }
         }
-        budget::spend();
+        permit.spend();
         Poll::Ready(this.batch.pop_front())
     }
 }
@@ -280,12 +280,12 @@ impl Stream for PingSource {
     type Item = ();
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         let waker = cx.waker().clone();
         let mut state = lock(&self.shared);
         if std::mem::take(&mut state.pending) {
             drop(state);
-            budget::spend();
+            permit.spend();
             return Poll::Ready(Some(()));
         }
         if state.pings == 0 {

@@ -13,6 +13,9 @@ pub(crate) type Nanos = u64;
 /// The deadline that never comes.
 pub(crate) const NEVER: Nanos = u64::MAX;
 
+/// The latest time a paused clock moves to (292 years), so that it can run on from there.
+pub(crate) const LAST_JUMP: Nanos = NEVER / 2;
+
 /// Which clock an event loop starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -108,10 +111,10 @@ impl LoopClock {
         }
     }
 
-    /// Moves a paused clock forward, at most to half of `NEVER` (292 years), so that it can run on.
+    /// Moves a paused clock forward, at most to `LAST_JUMP`.
     pub(crate) fn advance_to(&self, at: Nanos) {
         if let Some(frozen) = self.frozen.get() {
-            self.frozen.set(Some(frozen.max(at.min(NEVER / 2))));
+            self.frozen.set(Some(frozen.max(at.min(LAST_JUMP))));
         }
     }
 

@@ -170,6 +170,8 @@ impl<S: 'static> EventLoop<S> {
                 };
                 let turned = turn(shared, root, None);
                 if let Some(output) = output.take() {
+                    // A stop in this turn was for this run.
+                    shared.stop.set(false);
                     return Ok(output);
                 }
                 turned.map_err(RunError::Io)?;

@@ -102,9 +102,9 @@ impl Interval {
 
     /// The `poll_` form of [`Interval::tick`]; the last one to poll is woken.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         ready!(self.alarm.poll(cx));
-        budget::spend();
+        permit.spend();
         let fired = self.alarm.instant();
         let now = self.alarm.read_clock();
         self.alarm.reset(self.missed.next(self.alarm.deadline(), now, self.period));
@@ -306,10 +306,10 @@ impl Stream for Timer {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Tick>> {
         let this = &mut *self;
         let Some(due) = this.due else { return Poll::Ready(None) };
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         let alarm = this.arm(due);
         ready!(alarm.poll(cx));
-        budget::spend();
+        permit.spend();
         let now = alarm.read_clock();
         let tick = with_loop(alarm.loop_id(), |shared| {
             let instant = |at| shared.map_or_else(system_now, |s| s.clock.instant(at));

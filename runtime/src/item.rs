@@ -79,6 +79,12 @@ impl Header {
         self.label.as_ref().map(|label| &***label)
     }
 
+    /// What a poll that found no future in place returns.
+    #[cold]
+    pub(crate) fn polled_out_of_turn(&self) -> Poll<()> {
+        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// Whether nothing more will happen to it but the output being taken.
     pub(crate) fn is_finished(&self) -> bool {
         matches!(self.state.get(), State::Output | State::Cancelled | State::Spent)
@@ -135,6 +141,12 @@ pub(crate) trait Item {
 pub(crate) fn drop_payload(payload: Payload) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
+    }
+}
+
+impl fmt::Debug for dyn Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.header(), f)
     }
 }
 

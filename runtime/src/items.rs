@@ -26,6 +26,9 @@ pub(crate) enum Start {
     NextTurn,
 }
 
+/// How deep destructors of cancelled items may nest before the rest waits for the outermost.
+const CANCEL_DEPTH: u32 = 32;
+
 impl Shared {
     /// Makes an item of a future, or gives the future back.
     #[inline]
@@ -85,7 +88,7 @@ impl Shared {
     }
 
     /// Polls one item, and ends it if it is done: the one call site of user code in the run phase.
-    #[inline]
+    #[inline(always)] // the loop around it is all there is to a turn
     pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>) {
         let slot = entry.slot;
         // None: the item is being cancelled further up the stack.
@@ -151,6 +154,8 @@ impl Shared {
         match self.take_if(slot, id) {
             Some(item) => {
                 self.end_cancelled(slot, item);
+                // Whoever awaits it may have been queued, and outside a turn nobody would look.
+                self.notify_outside_turn();
                 true
             }
             None => false,
@@ -159,6 +164,26 @@ impl Shared {
 
     fn end_cancelled(&self, slot: u32, item: Rc<dyn Item>) {
         self.release(slot, item.header().background);
+        // No Recursion: a chain of items whose destructors cancel the next is cut into pieces.
+        let depth = self.cancelling.get();
+        if depth == CANCEL_DEPTH {
+            self.doomed.borrow_mut().push_back(item);
+            return;
+        }
+        self.cancelling.set(depth + 1);
+        self.drop_cancelled(item);
+        self.cancelling.set(depth);
+        while depth == 0 {
+            let next = self.doomed.borrow_mut().pop_front();
+            let Some(item) = next else { break };
+            self.cancelling.set(1);
+            self.drop_cancelled(item);
+            self.cancelling.set(0);
+        }
+    }
+
+    /// Drops the future of an item whose slot is free already, then tells its handle.
+    fn drop_cancelled(&self, item: Rc<dyn Item>) {
         if let Some(payload) = item.cancel() {
             self.unobserved(&item.header().to_string(), payload);
         }
@@ -190,9 +215,8 @@ impl Shared {
     /// Wakes a waiter with nothing borrowed; a foreign waker that panics costs nobody else anything.
     #[inline]
     pub(crate) fn wake_waiter(&self, waiter: Waker) {
-        if wake::is_ours(&waiter) {
-            wake::wake(waiter);
-        } else if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waiter.wake())) {
+        let Some(waiter) = self.home.wake_ours(waiter) else { return };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waiter.wake())) {
             self.unobserved("a waker of another library", payload);
         }
     }
@@ -219,5 +243,10 @@ impl Shared {
             self.cancel(slot, id);
         }
         self.life.set(Life::Gone);
+        // Items of other loops that wait for a source or a timer here would wait for ever.
+        let timers = self.timers.borrow_mut().take_wakers();
+        for waiter in self.reactor.shut_down().into_iter().chain(timers) {
+            self.wake_waiter(waiter);
+        }
     }
 }

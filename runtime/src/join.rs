@@ -56,7 +56,8 @@ impl<T> JoinHandle<T> {
         self.task.header().is_finished()
     }
 
-    /// Cancels the item: its future is dropped before this returns.
+    /// Cancels the item: its future is dropped before this returns, unless this is called by more than
+    /// 32 destructors of cancelled futures inside each other; then the outermost sees to it.
     ///
     /// If the item is being polled, because it cancels itself or one it called does, it ends as that
     /// poll returns. An item that has ended already keeps its output. Awaiting the value returned
@@ -78,10 +79,10 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         match self.task.take() {
             Some(result) => {
-                budget::spend();
+                permit.spend();
                 self.taken = true;
                 let id = self.id();
                 Poll::Ready(result.map_err(|payload| JoinError { id, payload }))
@@ -90,6 +91,10 @@ impl<T> Future for JoinHandle<T> {
                 let header = self.task.header();
                 if !header.is_awaited_by(cx.waker()) {
                     drop(header.set_waiter(wake::copy(cx.waker())));
+                    if header.is_finished() {
+                        // A foreign waker's clone or drop cancelled it.
+                        return self.poll(cx);
+                    }
                 }
                 Poll::Pending
             }

@@ -52,6 +52,8 @@ pub(crate) struct Reactor {
     sources: RefCell<Slab<Entry>>,
     /// Counts registrations; what does not fit into a token wraps.
     generation: Cell<usize>,
+    /// An empty list with room for waiters.
+    spare: Cell<Vec<Waker>>,
 }
 
 impl Reactor {
@@ -60,6 +62,7 @@ impl Reactor {
             poller: Poller::new(events)?,
             sources: RefCell::new(Slab::new()),
             generation: Cell::new(0),
+            spare: Cell::default(),
         })
     }
 
@@ -93,24 +96,41 @@ impl Reactor {
         self.poller.shuffle(shuffle);
     }
 
-    /// Moves the events of the last wait into their ledgers and hands out who waited for them.
+    /// Moves the events of the last wait into their ledgers, and wakes who waited for them.
     ///
-    /// `wake` must run no user code: it is called with the table borrowed.
-    pub(crate) fn dispatch(&self, mut wake: impl FnMut(Waker)) {
+    /// `wake` must run no user code: it is called with the table borrowed. What it gives back, and
+    /// those of the rarer events, are returned to be woken by the caller.
+    pub(crate) fn dispatch(&self, mut wake: impl FnMut(Waker) -> Option<Waker>) -> Vec<Waker> {
+        let mut rest = self.spare.take();
         if self.poller.len() == 0 {
-            return;
+            return rest;
         }
         let sources = self.sources.borrow();
         self.poller.drain(|token, ready| {
             let index = token & ((1 << INDEX_BITS) - 1);
-            match sources.get(index) {
-                Some(entry) if token == pack(index, entry.generation) => {
-                    entry.ledger.mark(ready, &mut wake);
-                }
+            let Some(entry) = sources.get(index) else { return };
+            if token != pack(index, entry.generation) {
                 // The notifier, or a source that is gone.
-                _ => {}
+                return;
+            }
+            let foreign = match entry.ledger.mark_readable(ready) {
+                Ok(waiter) => waiter.and_then(&mut wake),
+                Err(()) => {
+                    entry.ledger.mark(ready, &mut |waiter| rest.push(waiter));
+                    None
+                }
+            };
+            if let Some(waiter) = foreign {
+                rest.push(waiter);
             }
         });
+        rest
+    }
+
+    /// Takes back what `dispatch` returned, empty, so that the next one allocates nothing.
+    pub(crate) fn recycle(&self, spare: Vec<Waker>) {
+        debug_assert!(spare.is_empty());
+        self.spare.set(spare);
     }
 
     /// Forgets all sources, and hands out who waits for them: on this loop nothing will wake them.

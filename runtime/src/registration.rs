@@ -3,7 +3,7 @@
 //! `loopline-io` builds sockets on this; the types of mio that show here are outside the semver
 //! promise of the facade, which does not expose this module.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::rc::{Rc, Weak};
@@ -23,8 +23,10 @@ use crate::shared::Shared;
 /// poller of the running loop when one would block.
 pub struct Registration {
     ledger: Rc<Ledger>,
-    /// Where it is registered.
-    place: Cell<Option<Place>>,
+    /// Where it is registered, once it is.
+    place: OnceCell<Place>,
+    /// Set by `end`.
+    ended: Cell<bool>,
 }
 
 /// A loop and a token in it.
@@ -47,7 +49,11 @@ impl Registration {
     }
 
     fn believed(ready: u8) -> Self {
-        Self { ledger: Rc::new(Ledger::new(ready)), place: Cell::new(None) }
+        Self {
+            ledger: Rc::new(Ledger::new(ready)),
+            place: OnceCell::new(),
+            ended: Cell::new(false),
+        }
     }
 
     /// Whether the source is believed ready, or closed, in this direction.
@@ -93,10 +99,7 @@ impl Registration {
     /// Whether the source is registered with a poller.
     #[must_use]
     pub fn is_registered(&self) -> bool {
-        let place = self.place.take();
-        let registered = place.is_some();
-        self.place.set(place);
-        registered
+        self.place.get().is_some() && !self.ended.get()
     }
 
     /// Registers the source with the poller of the event loop that runs on this thread.
@@ -108,11 +111,17 @@ impl Registration {
         &self,
         register: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<()> {
-        debug_assert!(!self.is_registered());
+        if self.place.get().is_some() {
+            return Err(io::Error::other(
+                "the source is or was registered with an event loop already",
+            ));
+        }
         with_current(|shared| {
             let shared = shared.ok_or_else(no_loop)?;
             let token = shared.reactor.register(&self.ledger, register)?;
-            self.place.set(Some(Place { shared: shared.weak(), token }));
+            let place = Place { shared: shared.weak(), token };
+            // Empty: looked at above, and `register` runs no user code.
+            let _ = self.place.set(place);
             Ok(())
         })
     }
@@ -126,12 +135,9 @@ impl Registration {
         &self,
         change: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<()> {
-        let place = self.place.take().ok_or_else(not_registered)?;
-        let shared = place.shared.upgrade();
-        let token = place.token;
-        self.place.set(Some(place));
-        let shared = shared.ok_or_else(loop_gone)?;
-        shared.reactor.with_registry(|registry| change(registry, token))
+        let place = self.place.get().filter(|_| !self.ended.get()).ok_or_else(not_registered)?;
+        let shared = place.shared.upgrade().ok_or_else(loop_gone)?;
+        shared.reactor.with_registry(|registry| change(registry, place.token))
     }
 
     /// Ends the registration: `deregister` tells the poller. Without it (a socket whose descriptor
@@ -144,7 +150,10 @@ impl Registration {
         &self,
         deregister: Option<&mut dyn FnMut(&Registry) -> io::Result<()>>,
     ) -> io::Result<()> {
-        let Some(place) = self.place.take() else { return Ok(()) };
+        if self.ended.replace(true) {
+            return Ok(());
+        }
+        let Some(place) = self.place.get() else { return Ok(()) };
         let Some(shared) = place.shared.upgrade() else { return Ok(()) };
         shared.reactor.forget(place.token);
         match deregister {
@@ -153,26 +162,31 @@ impl Registration {
         }
     }
 
-    /// Waits: wakes the task of `cx` when the direction becomes ready, or closed.
+    /// Whether the poller tells when this direction becomes ready: see [`Registration::watch`].
+    #[inline]
+    #[must_use]
+    pub fn is_watched(&self, direction: Direction) -> bool {
+        self.ledger.is_watched(direction)
+    }
+
+    /// Notes that the poller was asked for this direction, by `register` or `change`.
     ///
     /// # Errors
     ///
     /// If the source's event loop is gone: nothing would ever wake.
-    #[inline]
-    pub fn wait(
-        &self,
-        direction: Direction,
-        key: &mut WaitKey,
-        cx: &Context<'_>,
-    ) -> io::Result<()> {
-        let place = self.place.take();
-        let gone = place.as_ref().is_none_or(|place| place.shared.strong_count() == 0);
-        self.place.set(place);
-        if gone {
+    pub fn watch(&self, direction: Direction) -> io::Result<()> {
+        if self.ledger.is_orphan() {
             return Err(loop_gone());
         }
-        drop(self.ledger.wait(direction, key, cx.waker()));
+        self.ledger.watch(direction);
         Ok(())
+    }
+
+    /// Waits: wakes the task of `cx` when the direction becomes ready, or closed. It must be watched.
+    #[inline]
+    pub fn wait(&self, direction: Direction, key: &mut WaitKey, cx: &Context<'_>) {
+        debug_assert!(self.is_watched(direction), "nothing would wake this");
+        drop(self.ledger.wait(direction, key, cx.waker()));
     }
 
     /// Ends a wait. A key that does not wait is fine.

@@ -199,7 +199,7 @@ async fn catch<Fut: Future>(make: impl FnOnce() -> Fut) -> Result<Fut::Output, P
     }
 }
 
-/// Awaits, on any thread and any executor, the output of an item spawned by [`Remote::spawn`].
+/// Awaits, on any thread and in any async library, the output of an item spawned by [`Remote::spawn`].
 ///
 /// Dropping it detaches: the item goes on.
 ///

@@ -16,6 +16,11 @@ use std::cell::Cell;
 
 use crate::segments::Segments;
 
+pub(crate) use self::slot::Entry;
+use self::slot::{CANCEL, LATER, LISTED, LIVE, List, PAUSED, SHIFT, Slot, WOKEN};
+
+mod slot;
+
 /// The slot of the root future of `run_until`.
 pub(crate) const ROOT: u32 = 0;
 /// The slot whose number means "look into the mailbox"; it never holds an item.
@@ -33,73 +38,6 @@ pub(crate) const SLOT_BITS: u32 = 20;
 pub(crate) const GENERATION_BITS: u32 = 24;
 #[cfg(not(target_pointer_width = "64"))]
 pub(crate) const GENERATION_BITS: u32 = 6;
-
-/// The slot holds an item (or the root future). Cleared when the item ends.
-const LIVE: u32 = 1;
-/// The slot is in a list.
-const LISTED: u32 = 1 << 1;
-/// The item was woken and has not been polled since.
-const WOKEN: u32 = 1 << 2;
-/// The item is paused: wakes are remembered, polls wait for `resume`.
-const PAUSED: u32 = 1 << 3;
-/// The item was cancelled while it was being polled; it ends as the poll returns.
-const CANCEL: u32 = 1 << 4;
-/// The slot is in the list of the next turn.
-const LATER: u32 = 1 << 5;
-/// The generation stands above the flags.
-const SHIFT: u32 = 8;
-
-/// One slot: 8 bytes and what its user keeps in it.
-struct Slot<T> {
-    /// Generation and flags. Zero: never used.
-    state: Cell<u32>,
-    /// The next slot of the list this one is in, `NONE` at its end.
-    next: Cell<u32>,
-    content: T,
-}
-
-impl<T: Default> Default for Slot<T> {
-    fn default() -> Self {
-        Self { state: Cell::new(0), next: Cell::new(NONE), content: T::default() }
-    }
-}
-
-/// A slot that was popped: looked up once, used for the whole poll.
-pub(crate) struct Entry<'a, T> {
-    pub(crate) slot: u32,
-    cell: &'a Slot<T>,
-}
-
-impl<'a, T> Entry<'a, T> {
-    /// Returns the generation that wakers of this slot carry now.
-    #[inline]
-    pub(crate) fn generation(&self) -> u32 {
-        self.cell.state.get() >> SHIFT
-    }
-
-    #[inline]
-    pub(crate) fn content(&self) -> &'a T {
-        &self.cell.content
-    }
-
-    /// Whether the item was cancelled during its poll.
-    #[inline]
-    pub(crate) fn cancel_requested(&self) -> bool {
-        self.cell.state.get() & CANCEL != 0
-    }
-}
-
-/// A list through the slots.
-struct List {
-    head: Cell<u32>,
-    tail: Cell<u32>,
-}
-
-impl List {
-    const fn new() -> Self {
-        Self { head: Cell::new(NONE), tail: Cell::new(NONE) }
-    }
-}
 
 /// The slots and the lists through them.
 pub(crate) struct RunQueue<T> {

@@ -5,6 +5,7 @@
 //! code is: polls, destructors of futures, outputs and payloads, and foreign wakers' functions.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::panic::catch_unwind;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
 use crate::config::{Config, Counters, PanicPolicy, Stats};
-use crate::item::{Payload, TaskId, drop_payload};
+use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
 use crate::phases::Phases;
 use crate::reactor::Reactor;
@@ -63,6 +64,10 @@ pub(crate) struct Shared {
     /// Items alive that keep `run` going.
     pub(crate) foreground: Cell<usize>,
     next_id: Cell<u64>,
+    /// How many destructors of cancelled items run inside each other now.
+    pub(crate) cancelling: Cell<u32>,
+    /// Cancelled items whose futures the outermost of them drops.
+    pub(crate) doomed: RefCell<VecDeque<Rc<dyn Item>>>,
     /// Set when a wait filled its buffer, so that there may be more events at once.
     pub(crate) more_events: Cell<bool>,
     /// The last look at the clock between items.
@@ -143,6 +148,8 @@ impl Shared {
             live: Cell::new(0),
             foreground: Cell::new(0),
             next_id: Cell::new(1),
+            cancelling: Cell::new(0),
+            doomed: RefCell::default(),
             more_events: Cell::new(false),
             last_check: Cell::new(0),
             remotes: Remotes::default(),

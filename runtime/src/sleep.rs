@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::budget;
 use crate::clock::{NEVER, Nanos, nanos, system_now};
 use crate::current::{with_current, with_loop};
-use crate::shared::Shared;
+use crate::shared::{Life, Shared};
 use crate::timers::TimerKey;
 use crate::wake;
 
@@ -56,11 +56,12 @@ impl Alarm {
         })
     }
 
-    /// Ready once the deadline has passed; stays ready until it is reset. On a loop that is gone it
-    /// never is.
+    /// Ready once the deadline has passed; stays ready until it is reset. Panics on a loop that is gone.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         with_loop(self.loop_id, |shared| {
-            let Some(shared) = shared else { return Poll::Pending };
+            let Some(shared) = shared.filter(|shared| shared.life.get() != Life::Gone) else {
+                panic!("the event loop of this timer is gone: nothing would ever wake it");
+            };
             match self.key {
                 None if self.deadline < shared.clock.now() => return Poll::Ready(()),
                 None => {
@@ -89,7 +90,8 @@ impl Alarm {
             if shared.timers.borrow().is_fired(key) {
                 // Its waker is gone: arm anew at the next poll.
                 self.key = None;
-                drop(shared.timers.borrow_mut().remove(key));
+                let waker = shared.timers.borrow_mut().remove(key);
+                drop(waker);
             } else {
                 shared.timers.borrow_mut().reset(key, deadline);
                 shared.notify_outside_turn();
@@ -162,9 +164,9 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(budget::poll_proceed(cx));
+        let permit = ready!(budget::poll_proceed(cx));
         ready!(self.alarm.poll(cx));
-        budget::spend();
+        permit.spend();
         Poll::Ready(())
     }
 }

@@ -93,7 +93,7 @@ impl<F: Future> Item for Task<F> {
     fn poll(&self, cx: &mut Context<'_>, running: &Cell<u64>) -> Poll<()> {
         running.set(self.header.id.0);
         if self.header.state.get() != State::Future {
-            return if self.header.is_finished() { Poll::Ready(()) } else { Poll::Pending };
+            return self.header.polled_out_of_turn();
         }
         self.header.state.set(State::Busy);
         // SAFETY: Busy: nobody else touches the body during the poll. Body: it holds the future.
@@ -106,8 +106,17 @@ impl<F: Future> Item for Task<F> {
                 Poll::Pending
             }
             Poll::Ready(output) => {
-                self.drop_future();
-                self.put_output(Ok(output));
+                // Caught, so that the output is not dropped by unwinding: it may panic too.
+                let output = match catch_unwind(AssertUnwindSafe(|| self.drop_future())) {
+                    Ok(()) => Ok(output),
+                    Err(payload) => {
+                        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(output))) {
+                            drop_payload(second);
+                        }
+                        Err(payload)
+                    }
+                };
+                self.put_output(output);
                 Poll::Ready(())
             }
         }

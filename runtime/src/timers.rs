@@ -146,6 +146,11 @@ impl Timers {
         waker
     }
 
+    /// Takes all wakers out: nothing here will fire any more.
+    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
+        self.nodes.take_wakers()
+    }
+
     /// Returns a time, no later than the earliest deadline, at which `pop_due` must be called;
     /// `None` if nothing can fire. Early only for a crowded bucket or after a later reset.
     #[inline]

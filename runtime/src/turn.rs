@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::budget;
-use crate::clock::{NEVER, Nanos, nanos};
+use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
 use crate::item::ItemCell;
 use crate::phases::Phase;
@@ -32,18 +32,22 @@ pub(crate) fn turn(
     limit: Option<Duration>,
 ) -> io::Result<()> {
     add(&shared.counters.turns, 1);
+    // First: what the phases around the wait insert is for the turn after this one.
+    shared.home.queue.begin_turn();
     if shared.phases.any(Phase::BeforePark) {
         run_phase(shared, root, Phase::BeforePark);
     }
+    let (before, slept) = (shared.clock.now(), shared.counters.parked.get());
     let parked = park(shared, limit);
     let began = shared.clock.refresh();
+    note_lag(shared, before, began, slept);
+    let mark = shared.timers.borrow().mark();
     collect_events(shared);
     if shared.phases.any(Phase::AfterPark) {
         run_phase(shared, root, Phase::AfterPark);
     }
-    fire_timers(shared, began);
+    fire_timers(shared, began, mark);
     collect_inbox(shared);
-    shared.home.queue.begin_turn();
     run_rounds(shared, root, began);
     if shared.phases.any(Phase::Idle) && !has_work(shared) {
         shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
@@ -57,6 +61,19 @@ pub(crate) fn has_work(shared: &Shared) -> bool {
     shared.home.queue.due() != 0 || shared.home.number.inbox().pending() || shared.more_events.get()
 }
 
+/// Notes how long items ran since the last look at the poller, without the time slept since.
+fn note_lag(shared: &Shared, before: Nanos, now: Nanos, slept: Nanos) {
+    if shared.clock.is_paused() {
+        // Its time is no measure of anything.
+        return;
+    }
+    let counters = &shared.counters;
+    let slept = counters.parked.get() - slept;
+    let since = |then| now.saturating_sub(then).saturating_sub(slept);
+    raise(&counters.lag, since(before));
+    raise(&counters.longest_item, since(shared.last_check.get()));
+}
+
 /// Waits for the poller: not at all if there is work, else until the next deadline or the limit.
 fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
     let reactor = &shared.reactor;
@@ -66,8 +83,6 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
     }
     let deadline = shared.timers.borrow_mut().next_deadline();
     let entered = shared.clock.read();
-    raise(&shared.counters.lag, entered.saturating_sub(shared.clock.now()));
-    raise(&shared.counters.longest_item, entered.saturating_sub(shared.last_check.get()));
     let until = match (deadline, limit) {
         (None, None) => NEVER,
         (deadline, limit) => {
@@ -79,7 +94,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
         return look(shared);
     }
     if shared.clock.is_paused() {
-        return park_paused(shared, until);
+        return park_paused(shared, until, limit);
     }
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
@@ -113,19 +128,27 @@ fn look(shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// Parks under a paused clock: time jumps to the deadline if nothing is there now. With no deadline,
-/// or while the clock is held, only the outside world can go on, so this waits for it.
-fn park_paused(shared: &Shared, until: Nanos) -> io::Result<()> {
+/// Parks under a paused clock: time jumps to the deadline if nothing is there now. With no deadline
+/// that it can jump to, or while it is held, only the outside world can go on, so this waits for it.
+fn park_paused(shared: &Shared, until: Nanos, limit: Option<Duration>) -> io::Result<()> {
     look(shared)?;
     if shared.reactor.harvested() != 0 || shared.home.number.inbox().pending() {
         return Ok(());
     }
-    if until != NEVER && shared.clock.may_jump() {
+    if until <= LAST_JUMP && shared.clock.may_jump() {
         shared.clock.advance_to(until);
         return Ok(());
     }
     let inbox = shared.home.number.inbox();
-    let waited = if inbox.park() { wait_until(shared, NEVER, 0) } else { Ok(()) };
+    let waited = match limit {
+        _ if !inbox.park() => Ok(()),
+        None => wait_until(shared, NEVER, 0),
+        // In real time, which a paused clock cannot reckon; so an interruption just ends it.
+        Some(limit) => match shared.reactor.park(Some(limit)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other,
+        },
+    };
     inbox.unpark();
     shared.more_events.set(shared.reactor.saturated());
     waited
@@ -139,17 +162,14 @@ fn collect_events(shared: &Shared) {
     if shared.chance.is_seeded() {
         shared.reactor.shuffle(|order| shared.chance.shuffle(order));
     }
-    let mut foreign = Vec::new();
-    shared.reactor.dispatch(|waiter| {
-        if wake::is_ours(&waiter) { wake::wake(waiter) } else { foreign.push(waiter) }
-    });
     // Unborrowed Call: a foreign waker runs code of its own.
-    foreign.into_iter().for_each(|waiter| shared.wake_waiter(waiter));
+    let mut rest = shared.reactor.dispatch(|waiter| shared.home.wake_ours(waiter));
+    rest.drain(..).for_each(|waiter| shared.wake_waiter(waiter));
+    shared.reactor.recycle(rest);
 }
 
-/// Wakes who waits for a deadline that is due at the turn's start, in order.
-fn fire_timers(shared: &Shared, now: Nanos) {
-    let mark = shared.timers.borrow().mark();
+/// Wakes who waits for a deadline that is due at the turn's start and was set before the mark, in order.
+fn fire_timers(shared: &Shared, now: Nanos, mark: u64) {
     for _ in 0..shared.config.turn_items {
         let due = shared.timers.borrow_mut().pop_due(now, mark);
         let Some(waiter) = due else { return };
@@ -232,13 +252,23 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     let mut ran = 0;
     for key in shared.phases.due(phase) {
         let Some((waiter, slot)) = shared.phases.fire(phase, key) else { continue };
-        // One of ours would only queue the item, which runs right here. A foreign one has to know.
-        if !wake::is_ours(&waiter) || slot == NONE {
+        // The item's own waker would only queue it, and it runs right here. A foreign one has to know.
+        // Any other of ours is another item's, of another loop perhaps: that one is queued.
+        let own = slot != NONE && shared.home.is_waker_of(slot, &waiter);
+        let foreign = !wake::is_ours(&waiter);
+        if !own {
             shared.wake_waiter(waiter);
         }
+        if !own && !foreign {
+            continue;
+        }
         if let Some(entry) = queue.take_out_of_order(slot) {
-            poll(shared, root, &entry);
+            let done = poll(shared, root, &entry);
             ran += 1;
+            if done {
+                // Queued once more, so that the loop does not sleep on the root future's output.
+                queue.wake_any(ROOT);
+            }
         }
     }
     add(&shared.counters.items_run, ran);
@@ -268,3 +298,6 @@ fn poll_root(shared: &Shared, root: &mut Root<'_>, generation: u32) -> bool {
     budget::grant(shared.config.operations);
     root(&mut Context::from_waker(&waker)).is_ready()
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,27 @@ impl Home {
             | (generation as usize) << SLOT_BITS
             | slot as usize
     }
+
+    /// Wakes a waiter of ours inside a turn of this loop, or gives it back: a foreign one runs code of
+    /// its own.
+    #[inline(always)] // once per event
+    pub(crate) fn wake_ours(&self, waiter: Waker) -> Option<Waker> {
+        if !is_ours(&waiter) {
+            return Some(waiter);
+        }
+        let word = waiter.data().addr();
+        if loop_of(word) == self.number.get() {
+            self.queue.wake(slot_of(word), generation_of(word));
+        } else {
+            wake_raw(waiter.data());
+        }
+        None
+    }
+
+    /// Whether this is the waker of the item that is in `slot` now.
+    pub(crate) fn is_waker_of(&self, slot: u32, waker: &Waker) -> bool {
+        is_ours(waker) && waker.data().addr() == self.word(slot, self.queue.generation(slot))
+    }
 }
 
 const fn slot_of(word: Word) -> u32 {
@@ -68,7 +89,7 @@ fn wake_raw(word: *const ()) {
 /// Queues the item of this word, from any thread.
 #[inline]
 fn wake_word(word: Word) {
-    HOME.with(|cell| {
+    let woken = HOME.try_with(|cell| {
         cell.with(|home| match home {
             Some(home) if home.number.get() == loop_of(word) => {
                 home.queue.wake(slot_of(word), generation_of(word));
@@ -76,6 +97,10 @@ fn wake_word(word: Word) {
             _ => wake_abroad(word),
         });
     });
+    if woken.is_err() {
+        // Only where thread-locals are the system library's: this one was destroyed with the thread.
+        wake_abroad(word);
+    }
 }
 
 #[cold]
@@ -106,16 +131,6 @@ pub(crate) fn copy(other: &Waker) -> Waker {
         ManuallyDrop::into_inner(waker(other.data().addr()))
     } else {
         other.clone()
-    }
-}
-
-/// Wakes a waiter: one of ours without the indirect call.
-#[inline]
-pub(crate) fn wake(waiter: Waker) {
-    if is_ours(&waiter) {
-        wake_word(waiter.data().addr());
-    } else {
-        waiter.wake();
     }
 }
 

@@ -13,6 +13,11 @@ pub fn paused<S>() -> EventLoop<S> {
     EventLoop::builder().clock(Clock::Paused).build().expect("an event loop")
 }
 
+/// Makes a loop that permutes by a seed what is not promised.
+pub fn seeded<S>(seed: u64) -> EventLoop<S> {
+    EventLoop::builder().seed(seed).build().expect("an event loop")
+}
+
 /// Asserts that nothing is left on the loop, by its own counters: no item, timer or registration.
 #[track_caller]
 pub fn closes_clean<S>(event_loop: EventLoop<S>) {

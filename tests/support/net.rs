@@ -20,7 +20,7 @@ pub const ANY: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 pub fn soon<F: IntoFuture>(future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     async move {
-        match timeout(Duration::from_secs(60), future).await {
+        match timeout(Duration::from_secs(30), future).await {
             Ok(output) => output,
             Err(_) => panic!("what {place} awaits did not end"),
         }
@@ -93,6 +93,35 @@ fn set_option<T>(stream: &impl AsFd, level: i32, name: i32, value: T) {
 pub fn closed_port() -> SocketAddr {
     let listener = std::net::TcpListener::bind(ANY).unwrap();
     listener.local_addr().unwrap()
+}
+
+/// A listener that takes no more connections, and what fills its queue.
+pub fn full_backlog() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
+    let listener = std::net::TcpListener::bind(ANY).unwrap();
+    let addr = listener.local_addr().unwrap();
+    // SAFETY: takes two integers; makes the queue of a live listener short.
+    unsafe { libc::listen(listener.as_raw_fd(), 1) };
+    let mut queued = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(50)) {
+        queued.push(stream);
+        assert!(queued.len() < 64, "the backlog does not fill");
+    }
+    (listener, queued)
+}
+
+/// Runs a test alone, in a process of its own; true in that process. The parent fails if it does.
+#[track_caller]
+pub fn is_alone(test: &str) -> bool {
+    const MARK: &str = "LOOPLINE_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = std::process::Command::new(program);
+    let done = command.args(["--exact", test, "--nocapture"]).env(MARK, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && text.contains("1 passed"), "{text}");
+    false
 }
 
 /// Counts the descriptors of this process.

@@ -1,10 +1,9 @@
 //! The same workloads on Loopline and on its peers.
 //!
 //! `task` holds the workloads, written once against the trait `Peer`; `peer` implements it for each
-//! runtime, in the shape in which that runtime is at its best; `dispatch` and `foreign` hold what does
-//! not fit the trait; `echo` and `load` are the servers and the client. `measure` reads clocks.
+//! runtime, in the shape in which that runtime is at its best; `foreign` holds what needs a second
+//! thread; `echo` and `load` are the servers and the client. `measure` reads clocks.
 
-pub mod dispatch;
 pub mod echo;
 pub mod foreign;
 pub mod load;

@@ -1,12 +1,18 @@
 //! `peers CASE PEER [OPERATIONS] [--once]`: runs one case on one peer, and prints a line for each round:
 //! nanoseconds of CPU time per operation (wall time for `foreign_wake_busy`, bytes for `parked_memory`).
+//! `peers echo PEER` serves; `peers load ADDRESS CONNECTIONS REQUESTS [PAUSE_US|churn|-] [SERVER_PID]`
+//! asks, and prints requests, wall ns per request and the server's CPU ns per request.
 //! `--once`: one round and nothing before it, for counting instructions.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use peers::load::Load;
 use peers::measure::{Plan, resident};
-use peers::peer::{Calloop, INSTRUCTIONS, Loopline, Monoio, Peer, Smol, TokioLocalRuntime, TokioLocalSet};
-use peers::{foreign, task};
+use peers::peer::{
+    Calloop, INSTRUCTIONS, Loopline, Monoio, Peer, Smol, TokioLocalRuntime, TokioLocalSet,
+};
+use peers::{echo, foreign, task};
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +22,11 @@ fn main() {
     let mut arguments = arguments.into_iter();
     let case = arguments.next().unwrap_or_else(|| usage());
     let peer = arguments.next().unwrap_or_else(|| usage());
+    match case.as_str() {
+        "echo" => return finish(echo::serve(&peer)),
+        "load" => return finish(load(&peer, arguments.collect()).run()),
+        _ => {}
+    }
     let number = arguments.next().map(|number| number.parse().unwrap_or_else(|_| usage()));
     match peer.as_str() {
         "loopline" => run::<Loopline>(&case, number, once),
@@ -25,6 +36,28 @@ fn main() {
         "smol" => run::<Smol>(&case, number, once),
         "calloop" => run::<Calloop>(&case, number, once),
         _ => usage(),
+    }
+}
+
+fn finish(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn load(address: &str, arguments: Vec<String>) -> Load {
+    let number = |n: usize| -> usize {
+        arguments.get(n).and_then(|number| number.parse().ok()).unwrap_or_else(|| usage())
+    };
+    let how = arguments.get(2).map_or("-", String::as_str);
+    Load {
+        address: address.parse().unwrap_or_else(|_| usage()),
+        connections: number(0),
+        requests: number(1),
+        pause: how.parse().ok().map(Duration::from_micros),
+        churn: how == "churn",
+        server: arguments.get(3).and_then(|pid| pid.parse().ok()),
     }
 }
 

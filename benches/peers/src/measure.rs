@@ -25,7 +25,8 @@ pub struct Plan {
 impl Plan {
     /// The rounds, each with whether it is reported.
     pub fn rounds(self) -> impl Iterator<Item = bool> {
-        std::iter::repeat_n(false, usize::from(self.warm)).chain(std::iter::repeat_n(true, self.rounds))
+        std::iter::repeat_n(false, usize::from(self.warm))
+            .chain(std::iter::repeat_n(true, self.rounds))
     }
 
     /// Prints what one operation of a round took.
@@ -39,6 +40,7 @@ impl Plan {
 /// This process's resident memory, in bytes.
 pub fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").expect("Linux only");
-    let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    let pages: usize =
+        text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
     pages * 4096
 }

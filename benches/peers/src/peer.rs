@@ -71,7 +71,8 @@ pub struct TokioLocalRuntime;
 impl Peer for TokioLocalRuntime {
     fn run<F: Future<Output = ()> + 'static>(make: impl FnOnce(Self) -> F) {
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_all().build_local(Default::default()).expect("descriptors are left");
+        let runtime =
+            builder.enable_all().build_local(Default::default()).expect("descriptors are left");
         let future = make(Self);
         runtime
             .block_on(async { tokio::task::spawn_local(future).await })
@@ -208,15 +209,22 @@ impl Future for CalloopJoin {
 
 impl Peer for Calloop {
     fn run<F: Future<Output = ()> + 'static>(make: impl FnOnce(Self) -> F) {
-        let mut event_loop = calloop::EventLoop::<'static, bool>::try_new().expect("descriptors are left");
-        let (executor, scheduler) = calloop::futures::executor::<()>().expect("descriptors are left");
+        let mut event_loop =
+            calloop::EventLoop::<'static, bool>::try_new().expect("descriptors are left");
+        let (executor, scheduler) =
+            calloop::futures::executor::<()>().expect("descriptors are left");
         let handle: &'static _ = Box::leak(Box::new(event_loop.handle()));
         handle.insert_source(executor, |(), (), _| {}).expect("the loop takes sources");
         let scheduler: &'static _ = Box::leak(Box::new(scheduler));
         let done = Rc::new(Cell::new(false));
         let future = make(Self { scheduler, handle });
         let set = done.clone();
-        scheduler.schedule(async move { future.await; set.set(true) }).expect("the executor lives");
+        scheduler
+            .schedule(async move {
+                future.await;
+                set.set(true)
+            })
+            .expect("the executor lives");
         while !done.get() {
             event_loop.dispatch(None, &mut false).expect("the poller works");
         }

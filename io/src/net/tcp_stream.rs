@@ -1,12 +1,13 @@
 //! `TcpStream`: one connection, used through `&self`.
 
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
 use loopline_runtime::registration::Direction;
 
 use super::addr::{ToAddrs, no_addresses};
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Reading, Writing};
 
 /// A TCP connection.
 ///
@@ -59,7 +60,7 @@ impl TcpStream {
     async fn connect_one(addr: SocketAddr) -> io::Result<Self> {
         // Interrupted by a signal or not, the connection goes on by itself once the call was made.
         let adapter = Adapter::unready(mio::net::TcpStream::connect(addr)?);
-        let connected = adapter.op(Direction::Write, |socket| {
+        let connected = adapter.op::<Writing, _, _>(|socket| {
             // Writable is a hint; only these two calls know.
             if let Some(error) = socket.take_error()? {
                 return Err(error);
@@ -115,8 +116,8 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Strict: a wait that is dropped has read nothing.
-    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.adapter.op(Direction::Read, |socket| self.read_now(socket, buf)).await
+    pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.adapter.op::<Reading, _, _>(|socket| self.read_now(socket, buf))
     }
 
     /// Reads into several buffers; as [`TcpStream::read`].
@@ -128,8 +129,11 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Strict.
-    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.adapter.op(Direction::Read, |socket| self.read_vectored_now(socket, bufs)).await
+    pub fn read_vectored(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        self.adapter.op::<Reading, _, _>(|socket| self.read_vectored_now(socket, bufs))
     }
 
     /// Fills the buffer. Returns its length.
@@ -141,15 +145,17 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// None: what was read so far is lost with the future, unless the caller keeps the buffer.
-    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<usize> {
+    pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let mut filled = 0;
-        while filled < buf.len() {
-            match self.read(&mut buf[filled..]).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => filled += n,
+        self.adapter.repeat::<Reading, _, _>(move |socket| {
+            if filled < buf.len() {
+                match self.read_now(socket, &mut buf[filled..])? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    n => filled += n,
+                }
             }
-        }
-        Ok(filled)
+            Ok((filled == buf.len()).then_some(filled))
+        })
     }
 
     /// Reads without taking: the next read finds the same bytes.
@@ -161,8 +167,8 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Strict.
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.adapter.op(Direction::Read, |socket| socket.peek(buf)).await
+    pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.adapter.op::<Reading, _, _>(|socket| socket.peek(buf))
     }
 
     /// Writes from a buffer, and waits if there is no room. Returns how much was taken.
@@ -174,8 +180,8 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Strict: a wait that is dropped has written nothing.
-    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.adapter.op(Direction::Write, |mut socket| socket.write(buf)).await
+    pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.adapter.op::<Writing, _, _>(|mut socket| socket.write(buf))
     }
 
     /// Writes from several buffers; as [`TcpStream::write`].
@@ -187,8 +193,8 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Strict.
-    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.adapter.op(Direction::Write, |mut socket| socket.write_vectored(bufs)).await
+    pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
+        self.adapter.op::<Writing, _, _>(|mut socket| socket.write_vectored(bufs))
     }
 
     /// Writes the whole buffer.
@@ -200,14 +206,19 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Partial: bytes already written stay written, and the caller does not learn how many.
-    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.write(buf).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => buf = &buf[n..],
+    pub fn write_all(&self, mut buf: &[u8]) -> impl Future<Output = io::Result<()>> {
+        self.adapter.repeat::<Writing, _, _>(move |mut socket| {
+            if buf.is_empty() {
+                return Ok(Some(()));
             }
-        }
-        Ok(())
+            match socket.write(buf)? {
+                0 => Err(io::ErrorKind::WriteZero.into()),
+                n => {
+                    buf = &buf[n..];
+                    Ok(buf.is_empty().then_some(()))
+                }
+            }
+        })
     }
 
     /// Does nothing: a socket has no buffer of ours. For code that is written for any writer.
@@ -221,68 +232,6 @@ impl TcpStream {
     /// Strict.
     pub async fn flush(&self) -> io::Result<()> {
         Ok(())
-    }
-
-    /// Waits until a read is worth trying: something is there, the peer has ended, or it failed.
-    ///
-    /// # Errors
-    ///
-    /// If the socket cannot be registered.
-    ///
-    /// # Cancel safety
-    ///
-    /// Strict.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.adapter.ready(Direction::Read).await
-    }
-
-    /// Waits until a write is worth trying.
-    ///
-    /// # Errors
-    ///
-    /// If the socket cannot be registered.
-    ///
-    /// # Cancel safety
-    ///
-    /// Strict.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.adapter.ready(Direction::Write).await
-    }
-
-    /// Reads what is there, without waiting.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if nothing is there: then [`TcpStream::readable`] waits.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.adapter.try_io(Direction::Read, |socket| self.read_now(socket, buf))
-    }
-
-    /// Reads into several buffers, without waiting; as [`TcpStream::try_read`].
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if nothing is there.
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.adapter.try_io(Direction::Read, |socket| self.read_vectored_now(socket, bufs))
-    }
-
-    /// Writes what there is room for, without waiting.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if there is none: then [`TcpStream::writable`] waits.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.adapter.try_io(Direction::Write, |mut socket| socket.write(buf))
-    }
-
-    /// Writes from several buffers, without waiting; as [`TcpStream::try_write`].
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if there is no room.
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.adapter.try_io(Direction::Write, |mut socket| socket.write_vectored(bufs))
     }
 
     /// Ends the sending half: the peer reads the rest and then the end. Reading goes on.
@@ -305,69 +254,6 @@ impl TcpStream {
     /// What the system says.
     pub fn shutdown_half(&self, how: Shutdown) -> io::Result<()> {
         self.adapter.cell().get().shutdown(how)
-    }
-
-    /// Returns this end's address.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.adapter.cell().get().local_addr()
-    }
-
-    /// Returns the peer's address.
-    ///
-    /// # Errors
-    ///
-    /// What the system says, such as that it is not connected any more.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.adapter.cell().get().peer_addr()
-    }
-
-    /// Returns and clears the socket's pending error.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be read.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.adapter.cell().get().take_error()
-    }
-
-    /// Whether small packets are sent at once (TCP_NODELAY).
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.adapter.cell().get().nodelay()
-    }
-
-    /// Sets whether small packets are sent at once (TCP_NODELAY).
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.adapter.cell().get().set_nodelay(nodelay)
-    }
-
-    /// Returns the time-to-live of packets.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.adapter.cell().get().ttl()
-    }
-
-    /// Sets the time-to-live of packets.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.adapter.cell().get().set_ttl(ttl)
     }
 
     /// Reads, and notes a short read: the socket was emptied, so the next read would block.

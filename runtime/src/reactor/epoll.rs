@@ -101,6 +101,10 @@ fn ready(flags: u32) -> Ready {
     const RDHUP: u32 = libc::EPOLLRDHUP as u32;
     const HUP: u32 = libc::EPOLLHUP as u32;
     const ERR: u32 = libc::EPOLLERR as u32;
+    if flags == IN {
+        // Nearly every event.
+        return Ready(Ready::READABLE);
+    }
     let mut bits = 0;
     if flags & IN != 0 {
         bits |= Ready::READABLE;

@@ -90,9 +90,11 @@ struct Waiters {
     first: Cell<Option<Waker>>,
     /// Whose waker `first` is; 0 while it is empty.
     owner: Cell<u32>,
-    /// Allocated when a second waiter comes; the keys are never 0.
+    /// How many `others` there are.
+    crowd: Cell<u32>,
+    /// Those that came while `first` was taken; none while it is empty. The keys are never 0.
     #[allow(clippy::box_collection)]
-    others: RefCell<Option<Box<Vec<(u32, Waker)>>>>,
+    others: Cell<Option<Box<Vec<(u32, Waker)>>>>,
 }
 
 impl Waiters {
@@ -104,38 +106,71 @@ impl Waiters {
             self.owner.set(key);
             return self.first.replace(Some(waker));
         }
-        let mut others = self.others.borrow_mut();
-        let others = others.get_or_insert_default();
-        match others.iter_mut().find(|(other, _)| *other == key) {
+        self.set_other(key, waker)
+    }
+
+    #[cold]
+    fn set_other(&self, key: u32, waker: Waker) -> Option<Waker> {
+        let mut others = self.others.take().unwrap_or_default();
+        let old = match others.iter_mut().find(|(other, _)| *other == key) {
             Some((_, old)) => Some(std::mem::replace(old, waker)),
             None => {
                 others.push((key, waker));
                 None
             }
-        }
+        };
+        self.crowd.set(others.len() as u32);
+        self.others.set(Some(others));
+        old
     }
 
     /// Removes the waiter of a key. Returns its waker.
+    #[inline]
     fn remove(&self, key: u32) -> Option<Waker> {
-        let mut others = self.others.borrow_mut();
-        if self.owner.get() == key {
-            // The list is empty while `first` is: `wake_all` looks only there.
+        match self.owner.get() {
+            // Nobody waits: woken before, as usual.
+            0 => None,
+            owner => self.remove_one(owner == key, key),
+        }
+    }
+
+    #[cold]
+    fn remove_one(&self, first: bool, key: u32) -> Option<Waker> {
+        let mut others = self.others.take();
+        let removed = if first {
             let next = others.as_mut().and_then(|others| others.pop());
             self.owner.set(next.as_ref().map_or(0, |(key, _)| *key));
-            return self.first.replace(next.map(|(_, waker)| waker));
-        }
-        let others = others.as_mut()?;
-        let index = others.iter().position(|(other, _)| *other == key)?;
-        Some(others.remove(index).1)
+            self.first.replace(next.map(|(_, waker)| waker))
+        } else {
+            others.as_mut().and_then(|others| {
+                let index = others.iter().position(|(other, _)| *other == key)?;
+                Some(others.remove(index).1)
+            })
+        };
+        self.crowd.set(others.as_ref().map_or(0, |others| others.len() as u32));
+        self.others.set(others.filter(|others| !others.is_empty()));
+        removed
     }
 
     fn has(&self, key: u32) -> bool {
         let in_list = |others: &Vec<(u32, Waker)>| others.iter().any(|(other, _)| *other == key);
-        self.owner.get() == key || self.others.borrow().as_deref().is_some_and(in_list)
+        let others = self.others.take();
+        let found = self.owner.get() == key || others.as_deref().is_some_and(in_list);
+        self.others.set(others);
+        found
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.owner.get() == 0
+    }
+
+    #[inline]
+    fn has_others(&self) -> bool {
+        self.crowd.get() != 0
     }
 
     /// Hands out all waiters.
-    #[inline]
     fn wake_all(&self, wake: &mut impl FnMut(Waker)) {
         if self.owner.replace(0) == 0 {
             return;
@@ -144,9 +179,9 @@ impl Waiters {
             wake(waker);
         }
         // Taken as a whole: a waiter that comes back must not be woken twice by one event.
-        let others = self.others.take();
-        for (_, waker) in others.into_iter().flat_map(|others| *others) {
-            wake(waker);
+        self.crowd.set(0);
+        if let Some(others) = self.others.take() {
+            others.into_iter().for_each(|(_, waker)| wake(waker));
         }
     }
 }
@@ -155,6 +190,10 @@ impl Waiters {
 pub(crate) struct Ledger {
     /// Bits of `Ready`. Set by events, cleared by operations that saw WouldBlock.
     ready: Cell<u8>,
+    /// Directions that the poller watches, as the bits READABLE, WRITABLE and PRIORITY.
+    watched: Cell<u8>,
+    /// Set once the loop that registered the source is gone.
+    orphan: Cell<bool>,
     readers: Waiters,
     writers: Waiters,
     /// Priority waiters are rare; they share one list with a box of its own.
@@ -168,6 +207,8 @@ impl Ledger {
     pub(crate) fn new(ready: u8) -> Self {
         Self {
             ready: Cell::new(ready),
+            watched: Cell::new(0),
+            orphan: Cell::new(false),
             readers: Waiters::default(),
             writers: Waiters::default(),
             urgent: RefCell::new(None),
@@ -214,7 +255,6 @@ impl Ledger {
     }
 
     /// Adds readiness that came as an event, and hands out who waited for it.
-    #[inline]
     pub(crate) fn mark(&self, ready: Ready, wake: &mut impl FnMut(Waker)) {
         self.ready.set(self.ready.get() | ready.0);
         if ready.0 & Ready::mask(Direction::Read) != 0 {
@@ -228,6 +268,19 @@ impl Ledger {
                 urgent.wake_all(wake);
             }
         }
+    }
+
+    /// As `mark` for what nearly every event is: readable, perhaps writable too but nobody waits for
+    /// that, and one waiter at most, which is returned. `Err`: it is not that, and nothing was done.
+    #[inline]
+    pub(crate) fn mark_readable(&self, ready: Ready) -> Result<Option<Waker>, ()> {
+        let usual = ready.0 | Ready::WRITABLE == Ready::READABLE | Ready::WRITABLE;
+        if !usual || self.readers.has_others() || !self.writers.is_empty() {
+            return Err(());
+        }
+        self.ready.set(self.ready.get() | ready.0);
+        self.readers.owner.set(0);
+        Ok(self.readers.first.take())
     }
 
     /// Waits: stores the waker under the key. Returns a waker to be dropped with nothing borrowed.
@@ -252,12 +305,20 @@ impl Ledger {
     }
 
     /// Numbers a waiter. Once the numbers have wrapped, those that still wait are passed over.
+    #[inline]
     fn new_key(&self, direction: Direction) -> u32 {
+        let given = self.keys.get();
+        self.keys.set(given + 1);
+        if given < KEYS { given as u32 + 1 } else { self.wrapped_key(direction) }
+    }
+
+    #[cold]
+    fn wrapped_key(&self, direction: Direction) -> u32 {
         loop {
             let given = self.keys.get();
             self.keys.set(given + 1);
             let key = (given % KEYS) as u32 + 1;
-            if given < KEYS || !self.waits(direction, key) {
+            if !self.waits(direction, key) {
                 return key;
             }
         }
@@ -271,8 +332,26 @@ impl Ledger {
         }
     }
 
-    /// Hands out all who wait, with nothing marked: they look, and find that their loop is gone.
+    /// Whether the loop that would wake the waiters is gone.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.orphan.get()
+    }
+
+    /// Whether the poller watches this direction, on a loop that lives.
+    #[inline]
+    pub(crate) fn is_watched(&self, direction: Direction) -> bool {
+        self.watched.get() & Ready::clearable(direction) != 0
+    }
+
+    /// Notes that the poller watches this direction.
+    pub(crate) fn watch(&self, direction: Direction) {
+        self.watched.set(self.watched.get() | Ready::clearable(direction));
+    }
+
+    /// Hands out all who wait, for good: they look, and find that their loop is gone.
     pub(crate) fn release(&self, wake: &mut impl FnMut(Waker)) {
+        self.orphan.set(true);
+        self.watched.set(0);
         self.readers.wake_all(wake);
         self.writers.wake_all(wake);
         if let Some(urgent) = &*self.urgent.borrow() {

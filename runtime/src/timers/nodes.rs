@@ -57,6 +57,11 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
+    /// Takes the wakers of all nodes.
+    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        self.all.iter_mut().filter_map(|node| node.waker.take()).collect()
+    }
+
     /// Makes an empty set; allocates nothing.
     pub(super) fn new() -> Self {
         Self { all: Vec::new(), free: NIL, len: 0 }

@@ -112,86 +112,116 @@ fn would_block_in_one_direction_leaves_the_others_what_they_know() {
     assert!(!ledger.is_ready(Direction::Read) && ledger.is_ready(Direction::Write));
 }
 
+const FUTURES: usize = 6;
+
+/// The ledger, futures that wait on it, and what must come of that.
+struct Model {
+    ledger: Ledger,
+    /// By direction.
+    futures: [[Waiting; FUTURES]; 3],
+    /// Two that poll in turns by the key of the last poller.
+    pollers: [Arc<Count>; 2],
+    /// Who waits, by direction and future; `FUTURES` is the last poller: which of the two.
+    waits: BTreeMap<(usize, usize), usize>,
+    /// How often each was woken.
+    woken: BTreeMap<(usize, usize), usize>,
+    polled: [usize; 2],
+    bits: u8,
+    random: u64,
+}
+
+impl Model {
+    fn below(&mut self, end: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 8) as usize % end
+    }
+
+    fn step(&mut self) {
+        let (d, n, which) = (self.below(3), self.below(FUTURES), self.below(2));
+        let direction = DIRECTIONS[d];
+        let last = &mut WaitKey::last_poller();
+        match self.below(16) {
+            0..=5 => {
+                self.futures[d][n].wait(&self.ledger, direction);
+                self.waits.insert((d, n), 0);
+            }
+            6 | 7 => {
+                let waker = self.pollers[which].clone().into();
+                drop(self.ledger.wait(direction, last, &waker));
+                self.waits.insert((d, FUTURES), which);
+            }
+            8..=10 => {
+                let old = self.ledger.unwait(direction, &mut self.futures[d][n].key);
+                assert_eq!(old.is_some(), self.waits.remove(&(d, n)).is_some());
+            }
+            11 => {
+                let old = self.ledger.unwait(direction, last);
+                assert_eq!(old.is_some(), self.waits.remove(&(d, FUTURES)).is_some());
+            }
+            12 | 13 => self.mark(),
+            14 => {
+                self.ledger.clear(direction);
+                self.bits &= !Ready::clearable(direction);
+            }
+            _ => {
+                self.ledger.clear_closed(direction);
+                self.bits &= !Ready::mask(direction);
+            }
+        }
+        let ready = self.bits & Ready::mask(direction) != 0;
+        assert_eq!(self.ledger.is_ready(direction), ready);
+    }
+
+    fn mark(&mut self) {
+        let event = match 1 << self.below(5) {
+            Ready::READ_CLOSED => Ready::READ_CLOSED | Ready::PRIORITY_CLOSED,
+            other => other,
+        };
+        mark(&self.ledger, event);
+        self.bits |= event;
+        self.waits.retain(|&(d, n), which| {
+            let woken = event & Ready::mask(DIRECTIONS[d]) != 0;
+            if woken && n == FUTURES {
+                self.polled[*which] += 1;
+            } else if woken {
+                *self.woken.entry((d, n)).or_default() += 1;
+            }
+            !woken
+        });
+    }
+
+    fn compare(&self) {
+        for (d, row) in self.futures.iter().enumerate() {
+            for (n, waiting) in row.iter().enumerate() {
+                let wakes = self.woken.get(&(d, n)).copied().unwrap_or(0);
+                assert_eq!(waiting.woken(), wakes, "direction {d}, future {n}");
+            }
+        }
+        assert_eq!(self.pollers.each_ref().map(|count| count.0.load(Relaxed)), self.polled);
+    }
+}
+
 #[test]
 fn any_sequence_of_calls_agrees_with_a_plain_model() {
     let seed = std::env::var("LOOPLINE_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or(0x5eed_1ed6_e25e_ed01);
     eprintln!("LOOPLINE_SEED={seed}");
-    let mut random = seed | 1;
-    let mut below = move |end: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random >> 8) as usize % end
+    let mut model = Model {
+        ledger: Ledger::new(0),
+        futures: Default::default(),
+        pollers: Default::default(),
+        waits: BTreeMap::new(),
+        woken: BTreeMap::new(),
+        polled: [0; 2],
+        bits: 0,
+        random: seed | 1,
     };
-    const FUTURES: usize = 6;
-    let ledger = Ledger::new(0);
-    // By direction: the futures, and one slot that polls by `WaitKey::last_poller()`.
-    let mut futures: [[Waiting; FUTURES]; 3] = Default::default();
-    let polled: [Arc<Count>; 2] = Default::default();
-    // Who waits, by (direction, future); FUTURES stands for `POLL` and maps to which of the two.
-    let mut waits: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    let mut expected: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    let mut polls = [0; 2];
-    let mut bits = 0_u8;
     for step in 0..300_000 {
-        let (d, n) = (below(3), below(FUTURES));
-        let direction = DIRECTIONS[d];
-        match below(8) {
-            0..=2 => {
-                futures[d][n].wait(&ledger, direction);
-                waits.insert((d, n), 0);
-            }
-            3 => {
-                let which = below(2);
-                drop(ledger.wait(
-                    direction,
-                    &mut WaitKey::last_poller(),
-                    &polled[which].clone().into(),
-                ));
-                waits.insert((d, FUTURES), which);
-            }
-            4 | 5 if below(4) != 0 => {
-                let old = ledger.unwait(direction, &mut futures[d][n].key);
-                assert_eq!(old.is_some(), waits.remove(&(d, n)).is_some(), "step {step}");
-            }
-            4 | 5 => {
-                let old = ledger.unwait(direction, &mut WaitKey::last_poller());
-                assert_eq!(old.is_some(), waits.remove(&(d, FUTURES)).is_some(), "step {step}");
-            }
-            6 => {
-                let event = 1 << below(6);
-                let event = if event == Ready::READ_CLOSED { 0b10_1000 } else { event };
-                mark(&ledger, event);
-                bits |= event;
-                waits.retain(|&(d, n), which| {
-                    let woken = event & Ready::mask(DIRECTIONS[d]) != 0;
-                    if woken && n == FUTURES {
-                        polls[*which] += 1;
-                    } else if woken {
-                        *expected.entry((d, n)).or_default() += 1;
-                    }
-                    !woken
-                });
-            }
-            _ if below(2) == 0 => {
-                ledger.clear(direction);
-                bits &= !Ready::clearable(direction);
-            }
-            _ => {
-                ledger.clear_closed(direction);
-                bits &= !Ready::mask(direction);
-            }
-        }
-        assert_eq!(ledger.is_ready(direction), bits & Ready::mask(direction) != 0, "step {step}");
-        if step % 64 == 0 || step < 1000 {
-            for (d, row) in futures.iter().enumerate() {
-                for (n, waiting) in row.iter().enumerate() {
-                    let wakes = expected.get(&(d, n)).copied().unwrap_or(0);
-                    assert_eq!(waiting.woken(), wakes, "step {step}, {d} {n}");
-                }
-            }
-            assert_eq!(polled.each_ref().map(|count| count.0.load(Relaxed)), polls, "step {step}");
+        model.step();
+        if step % 16 == 0 {
+            model.compare();
         }
     }
 }

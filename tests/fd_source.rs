@@ -1,0 +1,362 @@
+//! `FdSource`: any descriptor as a source of events, and what callbacks may do to each other.
+
+#[path = "support/net.rs"]
+mod net;
+mod support;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use loopline::Control;
+use loopline::callback::Next;
+use loopline::io::{FdSource, Interest};
+use loopline::time::{Timer, timeout};
+use net::soon;
+use support::{block_on, closes_clean, event_loop};
+
+/// A connected pair of Unix sockets that do not block.
+fn sockets() -> (UnixStream, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    far.set_nonblocking(true).unwrap();
+    (near, far)
+}
+
+fn read(source: &FdSource<UnixStream>, size: usize) -> std::io::Result<Vec<u8>> {
+    let mut buf = vec![0; size];
+    let n = source.try_io(|mut socket| socket.read(&mut buf))?;
+    buf.truncate(n);
+    Ok(buf)
+}
+
+// contract 2
+#[test]
+fn a_callback_is_called_again_while_something_is_left_to_read() {
+    let (near, mut far) = sockets();
+    let mut event_loop = event_loop::<Vec<Vec<u8>>>();
+    far.write_all(b"abcdef").unwrap();
+    let source = FdSource::new(near, Interest::Readable);
+    let insert = event_loop.handle().insert(source, |event, source, seen: &mut Vec<_>| {
+        assert!(event.unwrap().readable);
+        seen.push(read(source, 2).unwrap());
+        if seen.len() == 3 { Next::Stop } else { Next::Keep }
+    });
+    drop(insert.unwrap());
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    assert_eq!(seen, [b"ab", b"cd", b"ef"]);
+    closes_clean(event_loop);
+}
+
+// contract 2
+#[test]
+fn a_callback_that_does_its_own_reading_is_called_again_too() {
+    let (near, mut far) = sockets();
+    let reader = near.try_clone().unwrap();
+    let mut event_loop = event_loop::<Vec<u8>>();
+    far.write_all(b"abc").unwrap();
+    let source = FdSource::new(near, Interest::Readable);
+    let insert = event_loop.handle().insert(source, move |_event, _source, seen: &mut Vec<_>| {
+        // Not through the source, so nobody tells the loop what is left.
+        let mut byte = [0];
+        (&reader).read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+        if seen.len() == 3 { Next::Stop } else { Next::Keep }
+    });
+    drop(insert.unwrap());
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    assert_eq!(seen, b"abc");
+    closes_clean(event_loop);
+}
+
+// contract 1, 3
+#[test]
+fn a_full_write_of_a_source_of_both_directions_does_not_lose_what_is_to_be_read() {
+    let (near, mut far) = sockets();
+    far.write_all(b"question").unwrap();
+    block_on(async {
+        let mut source = FdSource::new(near, Interest::Both);
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(event.readable && event.writable);
+        let chunk = [0; 4096];
+        while source.try_io(|mut socket| socket.write(&chunk)).is_ok() {}
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(event.readable && !event.writable, "{event:?}");
+        assert_eq!(read(&source, 64).unwrap(), b"question");
+    });
+}
+
+// contract 6, 20; fault 53
+#[test]
+fn a_source_whose_other_end_is_gone_tells_it_once_and_stops_being_ready() {
+    for interest in [Interest::Readable, Interest::Both] {
+        let (near, mut far) = sockets();
+        far.write_all(b"last").unwrap();
+        drop(far);
+        let mut event_loop = event_loop::<(u32, u32)>();
+        let handle = event_loop.handle();
+        let source = FdSource::new(near, interest);
+        let insert = handle.insert(source, |event, source, (events, ends)| {
+            let event = event.unwrap();
+            *events += 1;
+            *ends += u32::from(event.read_closed);
+            // Reads to the end, as an end asks for; and stays.
+            while let Ok(1..) = read(source, 64).map(|bytes| bytes.len()) {}
+            Next::Keep
+        });
+        let control = insert.unwrap().control();
+        let timer = Timer::after(Duration::from_millis(20));
+        let insert = handle.insert(timer, move |_, _, _| {
+            control.cancel();
+            Next::Stop
+        });
+        drop(insert.unwrap());
+        let mut seen = (0, 0);
+        event_loop.run(&mut seen).unwrap();
+        assert_eq!(seen.1, 1, "{interest:?}");
+        assert!(seen.0 <= 2, "{interest:?}: {} events of a dead descriptor", seen.0);
+        closes_clean(event_loop);
+    }
+}
+
+// contract 6, 20; fault 53
+#[test]
+fn a_half_closed_source_goes_on_telling_that_it_is_writable() {
+    let (near, far) = sockets();
+    far.shutdown(Shutdown::Write).unwrap();
+    block_on(async {
+        let mut source = FdSource::new(near, Interest::Both);
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(event.read_closed && event.writable && !event.write_closed, "{event:?}");
+        let chunk = [0; 4096];
+        let mut sent = 0;
+        while let Ok(n) = source.try_io(|mut socket| socket.write(&chunk)) {
+            sent += n;
+        }
+        let full = timeout(Duration::from_millis(5), source.next()).await;
+        assert!(full.is_err(), "{full:?}");
+        far.set_nonblocking(false).unwrap();
+        (&far).read_exact(&mut vec![0; sent]).unwrap();
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(event.writable && !event.read_closed, "{event:?}");
+    });
+}
+
+// contract 9, 18; fault 7
+#[test]
+fn what_cannot_be_polled_is_one_clear_error_and_comes_back() {
+    for path in ["/dev/null", "/proc/self/exe"] {
+        let mut event_loop = event_loop::<Vec<String>>();
+        let source = FdSource::new(File::open(path).unwrap(), Interest::Readable);
+        let insert = event_loop.handle().insert(source, |event, _source, errors: &mut Vec<_>| {
+            let error = event.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            errors.push(error.to_string());
+            Next::Keep
+        });
+        let join = insert.unwrap();
+        let mut errors = Vec::new();
+        event_loop.run(&mut errors).unwrap();
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].contains("cannot be polled"), "{errors:?}");
+        let source = event_loop.run_until(&mut errors, join).unwrap().unwrap();
+        drop(source.into_inner().unwrap());
+        closes_clean(event_loop);
+    }
+}
+
+// contract 15; fault 49
+#[test]
+fn one_descriptor_in_two_sources_is_a_clear_error_and_the_first_goes_on() {
+    let (near, mut far) = sockets();
+    let near = Rc::new(near);
+    block_on(async {
+        let mut first = FdSource::new(near.clone(), Interest::Readable);
+        assert!(timeout(Duration::ZERO, first.next()).await.is_err());
+        let mut second = FdSource::new(near.clone(), Interest::Readable);
+        let error = soon(second.next()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert!(error.to_string().contains("registered with this event loop already"), "{error}");
+        assert!(soon(second.next()).await.is_none(), "the error is the last event");
+        far.write_all(b"x").unwrap();
+        assert!(soon(first.next()).await.unwrap().unwrap().readable);
+    });
+}
+
+// contract 14
+#[test]
+fn a_descriptor_that_was_taken_back_is_registered_nowhere() {
+    let (near, mut far) = sockets();
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let near = event_loop
+        .block_on(async {
+            let mut source = FdSource::new(near, Interest::Readable);
+            assert!(timeout(Duration::ZERO, source.next()).await.is_err());
+            assert_eq!(handle.stats().registrations, 1);
+            source.into_inner().unwrap()
+        })
+        .unwrap();
+    assert_eq!(handle.stats().registrations, 0);
+    far.write_all(b"x").unwrap();
+    let wait = Duration::from_millis(20);
+    let began = std::time::Instant::now();
+    event_loop.turn(&mut (), wait).unwrap();
+    assert!(began.elapsed() >= wait, "the loop still heard of it");
+    // And can be registered again.
+    event_loop
+        .block_on(async {
+            let mut source = FdSource::new(near, Interest::Readable);
+            assert!(soon(source.next()).await.unwrap().unwrap().readable);
+        })
+        .unwrap();
+    closes_clean(event_loop);
+}
+
+// contract 12; fault 48
+#[test]
+fn a_dropped_source_with_a_living_duplicate_brings_no_stale_event() {
+    let (near, mut far) = sockets();
+    let duplicate = near.try_clone().unwrap();
+    let mut event_loop = event_loop::<()>();
+    event_loop
+        .block_on(async {
+            let mut source = FdSource::new(near, Interest::Readable);
+            assert!(timeout(Duration::ZERO, source.next()).await.is_err());
+        })
+        .unwrap();
+    far.write_all(b"x").unwrap();
+    let wait = Duration::from_millis(20);
+    let began = std::time::Instant::now();
+    event_loop.turn(&mut (), wait).unwrap();
+    assert!(began.elapsed() >= wait, "a stale event ended the wait");
+    drop(duplicate);
+    closes_clean(event_loop);
+}
+
+// contract 13; fault 47
+#[test]
+fn a_source_on_a_reused_number_gets_no_event_of_the_batch_it_was_made_in() {
+    #[derive(Default)]
+    struct State {
+        old: Vec<Control>,
+        new: Vec<UnixStream>,
+        log: Vec<&'static str>,
+    }
+    let mut event_loop = event_loop::<State>();
+    let handle = event_loop.handle();
+    let mut state = State::default();
+    let mut ends = Vec::new();
+    // Two sources ready in one batch; whichever runs first replaces the other on its number.
+    for _ in 0..2 {
+        let (near, mut far) = sockets();
+        far.write_all(b"x").unwrap();
+        ends.push(far);
+        let other = ends.len() % 2;
+        let source = FdSource::new(near, Interest::Readable);
+        let join = handle.insert(source, move |event, _source, state: &mut State| {
+            event.unwrap();
+            state.log.push("old");
+            state.old[other].cancel();
+            let (near, far) = sockets();
+            state.new.push(far);
+            let source = FdSource::new(near, Interest::Readable);
+            let join = handle.insert(source, |event, _source, state: &mut State| {
+                event.unwrap();
+                state.log.push("new");
+                Next::Stop
+            });
+            join.map(drop).unwrap();
+            Next::Stop
+        });
+        state.old.push(join.unwrap().control());
+    }
+    event_loop.turn(&mut state, Duration::ZERO).unwrap();
+    for _ in 0..3 {
+        event_loop.turn(&mut state, Duration::from_millis(2)).unwrap();
+    }
+    assert_eq!(state.log, ["old"]);
+    state.new[0].write_all(b"y").unwrap();
+    event_loop.run(&mut state).unwrap();
+    assert_eq!(state.log, ["old", "new"]);
+    closes_clean(event_loop);
+}
+
+// contract 5, 16; fault 51
+#[test]
+fn interest_changed_in_a_callback_holds_from_the_next_event_on() {
+    let (near, mut far) = sockets();
+    far.write_all(b"x").unwrap();
+    let mut event_loop = event_loop::<Vec<(bool, bool)>>();
+    let source = FdSource::new(near, Interest::Writable);
+    let insert = event_loop.handle().insert(source, |event, source, seen: &mut Vec<_>| {
+        let event = event.unwrap();
+        seen.push((event.readable, event.writable));
+        match seen.len() {
+            1 => source.set_interest(Interest::Readable),
+            2 => source.set_interest(Interest::Both),
+            3 => source.set_interest(Interest::Writable),
+            _ => return Next::Stop,
+        }
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    assert_eq!(seen, [(false, true), (true, false), (true, true), (false, true)]);
+    closes_clean(event_loop);
+}
+
+// contract 16; fault 51
+#[test]
+fn a_paused_source_loses_no_event() {
+    let (near, mut far) = sockets();
+    let mut event_loop = event_loop::<Vec<u8>>();
+    let handle = event_loop.handle();
+    let source = FdSource::new(near, Interest::Readable);
+    let insert = handle.insert(source, |event, source, seen: &mut Vec<u8>| {
+        event.unwrap();
+        if let Ok(bytes) = read(source, 64) {
+            seen.extend(bytes);
+        }
+        if seen.len() == 2 { Next::Stop } else { Next::Pause }
+    });
+    let control = insert.unwrap().control();
+    let mut seen = Vec::new();
+    let mut turns = |seen: &mut Vec<u8>| {
+        for _ in 0..3 {
+            event_loop.turn(seen, Duration::from_millis(1)).unwrap();
+        }
+    };
+    far.write_all(b"1").unwrap();
+    turns(&mut seen);
+    far.write_all(b"2").unwrap();
+    turns(&mut seen);
+    assert_eq!(seen, b"1", "paused by its own callback");
+    assert!(control.resume());
+    turns(&mut seen);
+    assert_eq!(seen, b"12");
+    closes_clean(event_loop);
+}
+
+// contract 20
+#[test]
+fn a_reference_is_a_source_too_and_the_owner_keeps_the_descriptor() {
+    let (near, mut far) = sockets();
+    block_on(async {
+        {
+            let mut source = FdSource::new(&near, Interest::Readable);
+            assert!(timeout(Duration::ZERO, source.next()).await.is_err());
+            far.write_all(b"x").unwrap();
+            assert!(soon(source.next()).await.unwrap().unwrap().readable);
+            assert_eq!(source.get_ref().as_raw_fd(), near.as_raw_fd());
+        }
+        assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
+    });
+}

@@ -1,0 +1,228 @@
+//! The paused clock: it stands still, jumps when nothing can run, and leaves sockets and threads time.
+
+#[path = "support/net.rs"]
+mod net;
+mod support;
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use loopline::callback::ping;
+use loopline::time::{self, hold, sleep, timeout};
+use loopline::{spawn, yield_now};
+use net::{pair, poll_once, soon, with_peer};
+use support::{block_on, block_on_paused};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MS: Duration = Duration::from_millis(1);
+
+// contract 47
+#[test]
+fn a_day_of_sleeping_takes_no_time() {
+    let began = Instant::now();
+    block_on_paused(async {
+        let start = time::now();
+        for _ in 0..24 {
+            sleep(HOUR).await;
+        }
+        assert_eq!(time::now() - start, 24 * HOUR);
+    });
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+// contract 47
+#[test]
+fn the_clock_stands_while_anything_is_runnable() {
+    block_on_paused(async {
+        let start = time::now();
+        let slept = spawn(sleep(MS));
+        for _ in 0..10_000 {
+            yield_now().await;
+        }
+        assert!(!slept.is_finished());
+        assert_eq!(time::now(), start);
+        slept.await.unwrap();
+        assert_eq!(time::now(), start + MS);
+    });
+}
+
+// contract 47
+#[test]
+fn a_socket_that_merely_waits_does_not_hold_the_clock() {
+    block_on_paused(async {
+        let (stream, _peer) = with_peer().await;
+        let start = time::now();
+        assert!(timeout(HOUR, stream.read(&mut [0; 8])).await.is_err());
+        assert_eq!(time::now(), start + HOUR);
+    });
+}
+
+// contract 47
+#[test]
+fn what_a_socket_has_to_say_comes_before_the_clock_jumps() {
+    block_on_paused(async {
+        let (near, far) = pair().await;
+        let start = time::now();
+        let limit = spawn(timeout(HOUR, async move {
+            let mut byte = [0];
+            for _ in 0..100 {
+                near.read_exact(&mut byte).await.unwrap();
+                near.write_all(&byte).await.unwrap();
+            }
+        }));
+        for _ in 0..100 {
+            far.write_all(b"x").await.unwrap();
+            far.read_exact(&mut [0]).await.unwrap();
+        }
+        assert!(limit.await.unwrap().is_ok());
+        assert_eq!(time::now(), start, "the loop jumped although bytes were under way");
+    });
+}
+
+// contract 47
+#[test]
+fn a_held_clock_gives_another_thread_the_time_it_needs() {
+    block_on_paused(async {
+        let (stream, mut peer) = with_peer().await;
+        let (go, told) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            told.recv().unwrap();
+            // Long enough for the loop to park, and to jump if it were to.
+            thread::sleep(20 * MS);
+            peer.write_all(b"at last").unwrap();
+        });
+        let held = hold();
+        go.send(()).unwrap();
+        let start = time::now();
+        assert_eq!(timeout(HOUR, stream.read(&mut [0; 8])).await.unwrap().unwrap(), 7);
+        assert_eq!(time::now(), start);
+        thread.join().unwrap();
+        // Held by several, until the last lets go; moved by hand all the same.
+        let second = hold();
+        drop(held);
+        time::advance(MS).await;
+        assert_eq!(time::now(), start + MS);
+        let slept = spawn(sleep(MS));
+        drop(second);
+        slept.await.unwrap();
+    });
+}
+
+// contract 47
+#[test]
+fn a_thread_that_wakes_the_loop_comes_before_a_jump() {
+    block_on_paused(async {
+        let (pinger, mut pings) = ping();
+        let _held = hold();
+        let thread = thread::spawn(move || pinger.ping());
+        let start = time::now();
+        assert_eq!(timeout(HOUR, pings.next()).await, Ok(Some(())));
+        assert_eq!(time::now(), start);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn advancing_runs_what_became_due_in_the_order_of_deadlines() {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    block_on_paused(async {
+        let start = time::now();
+        let tasks: Vec<_> = [30, 10, 20, 50]
+            .into_iter()
+            .map(|wait| {
+                let log = log.clone();
+                spawn(async move {
+                    sleep(wait * MS).await;
+                    log.borrow_mut().push((wait, (time::now() - start).as_millis()));
+                })
+            })
+            .collect();
+        sleep(Duration::ZERO).await;
+        time::advance(30 * MS).await;
+        assert_eq!(*log.borrow(), [(10, 30), (20, 30), (30, 30)]);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(log.borrow()[3], (50, 50));
+    });
+}
+
+#[test]
+fn a_clock_is_paused_and_resumed_at_run_time() {
+    block_on(async {
+        time::pause();
+        let start = time::now();
+        thread::sleep(5 * MS);
+        assert_eq!(time::now(), start);
+        sleep(HOUR).await;
+        assert_eq!(time::now(), start + HOUR);
+        time::resume();
+        let running = time::now();
+        assert!(running >= start + HOUR);
+        let began = Instant::now();
+        sleep(5 * MS).await;
+        assert!(began.elapsed() >= 5 * MS, "real time counts again");
+        assert!(time::now() >= running + 5 * MS);
+        // A sleep that was begun before a pause ends in it.
+        let mut slept = Box::pin(sleep(HOUR));
+        assert!(poll_once(&mut slept).await.is_pending());
+        time::pause();
+        slept.await;
+        time::resume();
+    });
+}
+
+#[test]
+fn a_clock_cannot_be_paused_twice_or_moved_while_it_runs() {
+    type Misuse = fn() -> futures::future::LocalBoxFuture<'static, ()>;
+    let misuses: [(Misuse, bool, &str); 3] = [
+        (|| Box::pin(async { time::pause() }), true, "the clock is paused already"),
+        (|| Box::pin(async { time::resume() }), false, "the clock is not paused"),
+        (
+            || Box::pin(time::advance(MS)),
+            false,
+            "the clock is not paused: call time::pause() first",
+        ),
+    ];
+    for (misuse, paused, text) in misuses {
+        let run = || if paused { block_on_paused(misuse()) } else { block_on(misuse()) };
+        let payload = std::panic::catch_unwind(run).unwrap_err();
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&text));
+    }
+}
+
+#[test]
+fn time_needs_a_loop() {
+    let payload = std::panic::catch_unwind(time::now).unwrap_err();
+    let text = payload.downcast_ref::<&str>().unwrap();
+    assert!(text.starts_with("no event loop runs on this thread"), "{text}");
+    let payload = std::panic::catch_unwind(|| drop(sleep(MS))).unwrap_err();
+    let text = payload.downcast_ref::<&str>().unwrap();
+    assert!(text.starts_with("no event loop runs on this thread"), "{text}");
+}
+
+// contract 47
+#[test]
+fn the_clock_never_jumps_past_a_deadline() {
+    block_on_paused(async {
+        let start = time::now();
+        let mut seen = Vec::new();
+        let tasks: Vec<_> = (1..=100_u32)
+            .map(|n| {
+                spawn(async move {
+                    sleep(n * MS * 7).await;
+                    assert_eq!(time::now(), start + n * MS * 7);
+                    n
+                })
+            })
+            .collect();
+        for task in tasks {
+            seen.push(soon(task).await.unwrap());
+        }
+        assert_eq!(seen, (1..=100).collect::<Vec<_>>());
+    });
+}

@@ -1,0 +1,222 @@
+//! `Timer`: a timer with a callback, which changes it by the reference it gets.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use loopline::callback::Next;
+use loopline::time::{self, MissedTickBehavior, Timer, sleep};
+use loopline::{Control, EventLoop, Handle};
+use support::{closes_clean, event_loop, paused};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// What fired, and when: in milliseconds of the paused clock.
+type Log = Vec<(&'static str, u128)>;
+
+/// Makes a loop, and its start as its own clock shows it.
+fn start() -> (EventLoop<Log>, Handle<Log>, Instant) {
+    let mut event_loop = paused::<Log>();
+    let handle = event_loop.handle();
+    let start = event_loop.run_until(&mut Log::new(), async { time::now() }).unwrap();
+    (event_loop, handle, start)
+}
+
+fn run(mut event_loop: EventLoop<Log>) -> Log {
+    let mut log = Log::new();
+    event_loop.run(&mut log).unwrap();
+    closes_clean(event_loop);
+    log
+}
+
+fn at(start: Instant) -> u128 {
+    (time::now() - start).as_millis()
+}
+
+// contract 42
+#[test]
+fn timers_of_all_kinds_fire_when_they_are_due() {
+    let (event_loop, handle, start) = start();
+    let insert = |name, timer: Timer, times: usize| {
+        let mut left = times;
+        let join = handle.insert(timer, move |tick, _, log: &mut Log| {
+            assert_eq!(tick.late(), Duration::ZERO);
+            log.push((name, at(start)));
+            left -= 1;
+            if left == 0 { Next::Stop } else { Next::Keep }
+        });
+        drop(join.unwrap());
+    };
+    insert("every", Timer::every(4 * MS), 3);
+    insert("from", Timer::every_from(start + MS, 5 * MS), 2);
+    insert("after", Timer::after(7 * MS), 1);
+    insert("at", Timer::at(start + 2 * MS), 1);
+    insert("past", Timer::at(start), 1);
+    let wanted = [
+        ("past", 0),
+        ("from", 1),
+        ("at", 2),
+        ("every", 4),
+        ("from", 6),
+        ("after", 7),
+        ("every", 8),
+        ("every", 12),
+    ];
+    assert_eq!(run(event_loop), wanted);
+}
+
+#[test]
+fn a_timer_that_fires_once_ends_by_itself_unless_it_is_set_again() {
+    let (event_loop, handle, start) = start();
+    let insert = handle.insert(Timer::after(3 * MS), move |_, timer, log: &mut Log| {
+        log.push(("fired", at(start)));
+        match log.len() {
+            1 => timer.set_after(10 * MS),
+            2 => timer.set_at(start + 50 * MS),
+            _ => {}
+        }
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    assert_eq!(run(event_loop), [("fired", 3), ("fired", 13), ("fired", 50)]);
+}
+
+#[test]
+fn the_period_of_a_timer_can_change_and_end() {
+    let (event_loop, handle, start) = start();
+    let insert = handle.insert(Timer::every(10 * MS), move |_, timer, log: &mut Log| {
+        log.push(("fired", at(start)));
+        match log.len() {
+            // From the next time on: that one is set already.
+            2 => timer.set_period(Some(MS)),
+            4 => timer.set_period(None),
+            _ => {}
+        }
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let times: Vec<_> = run(event_loop).into_iter().map(|(_, at)| at).collect();
+    assert_eq!(times, [10, 20, 30, 31, 32]);
+}
+
+#[test]
+fn a_timer_makes_up_for_missed_periods_as_it_was_told() {
+    for (behavior, wanted) in [
+        (MissedTickBehavior::Burst, [(10, 35), (20, 35), (30, 35), (40, 40)]),
+        (MissedTickBehavior::Delay, [(10, 35), (45, 45), (55, 55), (65, 65)]),
+        (MissedTickBehavior::Skip, [(10, 35), (40, 40), (50, 50), (60, 60)]),
+    ] {
+        let (mut event_loop, handle, start) = start();
+        let timer = Timer::every(10 * MS).missed_tick_behavior(behavior);
+        let mut seen = Vec::new();
+        let insert = handle.insert(timer, move |tick, _, log: &mut Log| {
+            assert_eq!(tick.late(), tick.now - tick.deadline);
+            seen.push(((tick.deadline - start).as_millis(), at(start)));
+            if seen.len() == 4 {
+                assert_eq!(seen, wanted, "{behavior:?}");
+                log.push(("seen", 0));
+                return Next::Stop;
+            }
+            Next::Keep
+        });
+        drop(insert.unwrap());
+        let mut log = Log::new();
+        // Armed, and then 35 ms pass in one step.
+        let missed = async {
+            sleep(Duration::ZERO).await;
+            time::advance(35 * MS).await;
+        };
+        event_loop.run_until(&mut log, missed).unwrap();
+        event_loop.run(&mut log).unwrap();
+        assert_eq!(log.len(), 1);
+        closes_clean(event_loop);
+    }
+}
+
+// contract 16, 17; fault 75
+#[test]
+fn a_timer_cancelled_by_another_of_the_same_instant_never_fires() {
+    struct State {
+        log: Vec<usize>,
+        controls: Vec<Control>,
+    }
+    let mut event_loop = paused::<State>();
+    let handle = event_loop.handle();
+    let mut state = State { log: Vec::new(), controls: Vec::new() };
+    for n in 0..10 {
+        let join = handle.insert(Timer::after(5 * MS), move |_, _, state: &mut State| {
+            state.log.push(n);
+            if n == 2 {
+                assert!(state.controls[5].cancel());
+                assert!(!state.controls[1].cancel(), "that one has fired and ended");
+            }
+            Next::Stop
+        });
+        state.controls.push(join.unwrap().control());
+    }
+    event_loop.run(&mut state).unwrap();
+    assert_eq!(state.log, [0, 1, 2, 3, 4, 6, 7, 8, 9]);
+    closes_clean(event_loop);
+}
+
+// contract 26; fault 74
+#[test]
+fn a_zero_timer_set_again_in_its_callback_fires_in_the_next_turn() {
+    let mut event_loop = event_loop::<u32>();
+    let insert = event_loop.handle().insert(Timer::after(Duration::ZERO), |_, timer, fired| {
+        *fired += 1;
+        timer.set_after(Duration::ZERO);
+        if *fired == 50 { Next::Stop } else { Next::Keep }
+    });
+    drop(insert.unwrap());
+    let mut fired = 0;
+    while event_loop.handle().stats().items > 0 {
+        let before = fired;
+        event_loop.turn(&mut fired, 10 * MS).unwrap();
+        assert!(fired - before <= 1, "{} times in one turn", fired - before);
+    }
+    assert_eq!(fired, 50);
+    closes_clean(event_loop);
+}
+
+// fault 73
+#[test]
+#[should_panic(expected = "the period of a timer must not be zero")]
+fn a_timer_of_zero_period_is_refused() {
+    let _ = Timer::every(Duration::ZERO);
+}
+
+// contract 43; fault 72
+#[test]
+fn a_timer_that_is_never_due_can_be_set_to_one_that_is() {
+    let (event_loop, handle, start) = start();
+    for never in [Timer::after(Duration::MAX), Timer::every(Duration::MAX)] {
+        let mut never = Some(never);
+        let insert = handle.insert(Timer::after(MS), move |_, timer, log: &mut Log| {
+            log.push(("fired", at(start)));
+            match never.take() {
+                Some(never) => *timer = never,
+                None => return Next::Stop,
+            }
+            Next::Keep
+        });
+        let control = insert.unwrap().control();
+        handle.spawn(async move {
+            sleep(Duration::from_secs(86_400)).await;
+            assert!(control.cancel(), "it has ended");
+        });
+    }
+    assert_eq!(run(event_loop), [("fired", 1), ("fired", 1)]);
+}
+
+#[test]
+fn a_timer_is_awaited_as_well() {
+    support::block_on_paused(async {
+        let start = time::now();
+        let mut timer = Timer::after(5 * MS);
+        assert_eq!(timer.next().await.unwrap().deadline, start + 5 * MS);
+        assert!(timer.next().await.is_none());
+        timer.set_after(MS);
+        assert_eq!(timer.next().await.unwrap().deadline, start + 6 * MS);
+    });
+}
