@@ -646,14 +646,11 @@ fn an_item_cancelled_by_another_of_its_batch_does_not_run() {
         pings.push(ping);
     }
     let mut seen = Vec::new();
-    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
-    pings.iter().for_each(callback::Ping::ping);
-    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
-    let expected: Vec<usize> = (0..=10).chain(21..100).collect();
-    assert_eq!(seen, expected);
-    assert_eq!(handle.stats().items, 100 - 12);
-    pings.clear();
+    while event_loop.turn(&mut seen, Duration::ZERO).unwrap().left {}
+    // Inside a turn: of wakes from outside the order is not promised.
+    handle.spawn(async move { pings.iter().for_each(callback::Ping::ping) });
     event_loop.run(&mut seen).unwrap();
+    let expected: Vec<usize> = (0..=10).chain(21..100).collect();
     assert_eq!(seen, expected);
     closes_clean(event_loop);
 }

@@ -12,7 +12,6 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use loopline::Control;
 use loopline::callback::Next;
 use loopline::io::{FdSource, Interest};
 use loopline::time::{Timer, timeout};
@@ -189,103 +188,20 @@ fn one_descriptor_in_two_sources_is_a_clear_error_and_the_first_goes_on() {
     });
 }
 
-// contract 14
+// fault 90
 #[test]
-fn a_descriptor_that_was_taken_back_is_registered_nowhere() {
-    let (near, mut far) = sockets();
-    let mut event_loop = event_loop::<()>();
-    let handle = event_loop.handle();
-    let near = event_loop
-        .block_on(async {
-            let mut source = FdSource::new(near, Interest::Readable);
-            assert!(timeout(Duration::ZERO, source.next()).await.is_err());
-            assert_eq!(handle.stats().registrations, 1);
-            source.into_inner().unwrap()
-        })
-        .unwrap();
-    assert_eq!(handle.stats().registrations, 0);
-    far.write_all(b"x").unwrap();
-    let wait = Duration::from_millis(20);
-    let began = std::time::Instant::now();
-    event_loop.turn(&mut (), wait).unwrap();
-    assert!(began.elapsed() >= wait, "the loop still heard of it");
-    // And can be registered again.
-    event_loop
-        .block_on(async {
-            let mut source = FdSource::new(near, Interest::Readable);
-            assert!(soon(source.next()).await.unwrap().unwrap().readable);
-        })
-        .unwrap();
-    closes_clean(event_loop);
-}
-
-// contract 12; fault 48
-#[test]
-fn a_dropped_source_with_a_living_duplicate_brings_no_stale_event() {
-    let (near, mut far) = sockets();
-    let duplicate = near.try_clone().unwrap();
-    let mut event_loop = event_loop::<()>();
-    event_loop
-        .block_on(async {
-            let mut source = FdSource::new(near, Interest::Readable);
-            assert!(timeout(Duration::ZERO, source.next()).await.is_err());
-        })
-        .unwrap();
-    far.write_all(b"x").unwrap();
-    let wait = Duration::from_millis(20);
-    let began = std::time::Instant::now();
-    event_loop.turn(&mut (), wait).unwrap();
-    assert!(began.elapsed() >= wait, "a stale event ended the wait");
-    drop(duplicate);
-    closes_clean(event_loop);
-}
-
-// contract 13; fault 47
-#[test]
-fn a_source_on_a_reused_number_gets_no_event_of_the_batch_it_was_made_in() {
-    #[derive(Default)]
-    struct State {
-        old: Vec<Control>,
-        new: Vec<UnixStream>,
-        log: Vec<&'static str>,
-    }
-    let mut event_loop = event_loop::<State>();
-    let handle = event_loop.handle();
-    let mut state = State::default();
-    let mut ends = Vec::new();
-    // Two sources ready in one batch; whichever runs first replaces the other on its number.
-    for _ in 0..2 {
-        let (near, mut far) = sockets();
-        far.write_all(b"x").unwrap();
-        ends.push(far);
-        let other = ends.len() % 2;
-        let source = FdSource::new(near, Interest::Readable);
-        let join = handle.insert(source, move |event, _source, state: &mut State| {
-            event.unwrap();
-            state.log.push("old");
-            state.old[other].cancel();
-            let (near, far) = sockets();
-            state.new.push(far);
-            let source = FdSource::new(near, Interest::Readable);
-            let join = handle.insert(source, |event, _source, state: &mut State| {
-                event.unwrap();
-                state.log.push("new");
-                Next::Stop
-            });
-            join.map(drop).unwrap();
-            Next::Stop
-        });
-        state.old.push(join.unwrap().control());
-    }
-    event_loop.turn(&mut state, Duration::ZERO).unwrap();
-    for _ in 0..3 {
-        event_loop.turn(&mut state, Duration::from_millis(2)).unwrap();
-    }
-    assert_eq!(state.log, ["old"]);
-    state.new[0].write_all(b"y").unwrap();
-    event_loop.run(&mut state).unwrap();
-    assert_eq!(state.log, ["old", "new"]);
-    closes_clean(event_loop);
+fn a_source_whose_loop_is_gone_says_so_on_the_next_one() {
+    let (near, _far) = sockets();
+    let mut source = FdSource::new(near, Interest::Readable);
+    let mut first = event_loop::<()>();
+    let waited = first.block_on(async { timeout(Duration::ZERO, source.next()).await.is_err() });
+    assert!(waited.unwrap());
+    drop(first);
+    block_on(async {
+        let error = soon(source.next()).await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the event loop that this source was used on is gone");
+        assert!(soon(source.next()).await.is_none());
+    });
 }
 
 // contract 5, 16; fault 51

@@ -168,7 +168,7 @@ impl Drop for Phoenix {
     fn drop(&mut self) {
         self.1.set(self.1.get() + 1);
         if self.2 > 0 {
-            let again = Phoenix(self.0, self.1.clone(), self.2 - 1);
+            let again = Self(self.0, self.1.clone(), self.2 - 1);
             self.0.spawn(async move {
                 let _again = again;
                 pending::<()>().await;

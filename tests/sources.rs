@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
+use futures::stream;
 use loopline::callback::{Next, channel, ping};
 use loopline::io::{FdSource, Interest};
 use loopline::time::Timer;
@@ -111,17 +111,20 @@ fn sources_inserted_in_a_callback_run_in_the_next_turn_at_the_earliest() {
     let handle = event_loop.handle();
     let ends = Rc::new(RefCell::new(Vec::new()));
     let kept = ends.clone();
-    let first = handle.insert(stream::once(async {}).boxed_local(), move |(), _, _| {
-        for _ in 0..count {
-            // Ready now; and yet not in this turn.
+    let first = handle.insert(stream::iter([()]), move |(), _, _| {
+        for n in 0..count {
+            // Ready now, with and without the poller; and yet not in this turn.
             let (source, far) = ready_source();
             kept.borrow_mut().push(far);
-            let join = handle.insert(source, move |event, _, state: &mut State| {
-                event.unwrap();
+            let run = |state: &mut State| {
                 state.ran_in.push(state.turn);
                 Next::Stop
-            });
-            drop(join.unwrap());
+            };
+            if n % 2 == 0 {
+                drop(handle.insert(source, move |_, _, state| run(state)).unwrap());
+            } else {
+                drop(handle.insert(stream::iter([n]), move |_, _, state| run(state)).unwrap());
+            }
         }
         Next::Keep
     });

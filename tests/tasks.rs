@@ -255,7 +255,8 @@ fn a_task_woken_twice_is_polled_once() {
             let waker = waker.take().unwrap();
             waker.wake_by_ref();
             waker.wake_by_ref();
-            waker.clone().wake();
+            let copy = waker.clone();
+            copy.wake();
             yield_now().await;
             assert_eq!(polls.get(), 2);
             // Done: a wake means nothing.
@@ -264,6 +265,32 @@ fn a_task_woken_twice_is_polled_once() {
         }
     });
     assert_eq!(polls.get(), 2);
+}
+
+// contract 34; fault 55
+#[test]
+fn a_stale_waker_does_not_poll_the_task_that_got_its_slot() {
+    let polls = Rc::new(Cell::new(0));
+    let mut event_loop = event_loop::<()>();
+    event_loop
+        .block_on(async {
+            let first = spawn(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
+            let stale = first.await.unwrap();
+            let count = polls.clone();
+            let second = spawn(poll_fn(move |_| {
+                count.set(count.get() + 1);
+                Poll::<()>::Pending
+            }));
+            for _ in 0..3 {
+                yield_now().await;
+                stale.wake_by_ref();
+            }
+            yield_now().await;
+            drop(second.cancel());
+        })
+        .unwrap();
+    assert_eq!(polls.get(), 1);
+    closes_clean(event_loop);
 }
 
 // contract 34
@@ -436,15 +463,10 @@ fn a_handle_can_be_awaited_in_a_later_run_of_its_loop() {
 fn a_handle_that_was_polled_in_one_run_is_woken_in_the_next() {
     let mut event_loop = event_loop::<()>();
     let (release, gate) = futures::channel::oneshot::channel::<u32>();
-    let task = event_loop.handle().spawn(gate);
-    let task = event_loop
-        .block_on(async {
-            let mut task = task;
-            // Leaves the waker of this root future behind.
-            assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut task).poll(cx))).await.is_pending());
-            task
-        })
-        .unwrap();
+    let mut task = event_loop.handle().spawn(gate);
+    // Leaves the waker of this root future behind.
+    let early = event_loop.block_on(poll_fn(|cx| Poll::Ready(Pin::new(&mut task).poll(cx))));
+    assert!(early.unwrap().is_pending());
     let output = event_loop.block_on(async {
         spawn(async move { release.send(3).unwrap() });
         task.await.unwrap()

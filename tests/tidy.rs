@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// The files of `runtime/src` by level: each imports only from lower levels.
 const LEVELS: &[&[&str]] = &[
-    &["segments", "clock", "chance", "state", "budget", "timers", "item", "insert_error"],
-    &["run_queue", "config", "channel", "yield_now"],
+    &["segments", "clock", "chance", "state", "budget", "timers", "labels", "insert_error"],
+    &["run_queue", "item", "config", "channel", "yield_now"],
     &["inbox"],
     &["mailbox", "wake"],
     &["reactor", "phases", "task"],

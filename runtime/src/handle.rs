@@ -158,7 +158,6 @@ impl<S: 'static> Handle<S> {
 
     /// Starts an item with a label or as background.
     #[track_caller]
-    #[must_use]
     pub fn item(self) -> ItemBuilder<S> {
         let meta = Meta { label: None, place: Location::caller(), background: false };
         ItemBuilder { handle: self, meta }

@@ -8,6 +8,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::labels;
+
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
@@ -35,48 +37,62 @@ pub(crate) enum State {
 /// What the user may say about an item when inserting it.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {
-    /// Boxed twice so that the unlabelled, the many, pay one word.
+    /// Boxed twice so that the unlabelled, the many, move one word.
     #[allow(clippy::box_collection)]
     pub(crate) label: Option<Box<Cow<'static, str>>>,
     pub(crate) place: &'static Location<'static>,
     pub(crate) background: bool,
 }
 
-/// The part of a task that does not depend on its future's type.
+/// The part of a task that does not depend on its future's type: 48 bytes.
 pub(crate) struct Header {
     pub(crate) state: Cell<State>,
     /// Does not keep `run` going.
     pub(crate) background: bool,
+    /// Whether `labels` has one for it.
+    labelled: bool,
     /// The lane it runs in; there is one for now, so nobody reads it.
     #[expect(dead_code)]
     pub(crate) lane: Cell<u8>,
-    /// Its number in the run queue and in `Items`; stale once it ended.
+    /// Its number in the run queue; stale once it ended.
     pub(crate) slot: u32,
     pub(crate) id: TaskId,
+    /// The loop's id, which outlives the loop.
+    pub(crate) loop_id: u64,
     /// Who awaits the handle.
     waiter: Cell<Option<Waker>>,
     /// Where the user made it.
     pub(crate) place: &'static Location<'static>,
-    #[allow(clippy::box_collection)]
-    label: Option<Box<Cow<'static, str>>>,
 }
 
 impl Header {
-    pub(crate) fn new(id: TaskId, slot: u32, meta: Meta) -> Self {
+    #[inline]
+    pub(crate) fn new(id: TaskId, slot: u32, loop_id: u64, meta: Meta) -> Self {
+        let labelled = meta.label.is_some();
+        if let Some(label) = meta.label {
+            labels::set((loop_id, id.0), *label);
+        }
         Self {
             state: Cell::new(State::Future),
             background: meta.background,
+            labelled,
             lane: Cell::new(0),
             slot,
             id,
+            loop_id,
             waiter: Cell::new(None),
             place: meta.place,
-            label: meta.label,
         }
     }
 
-    pub(crate) fn label(&self) -> Option<&str> {
-        self.label.as_ref().map(|label| &***label)
+    pub(crate) fn label(&self) -> Option<Cow<'static, str>> {
+        if self.labelled { labels::get((self.loop_id, self.id.0)) } else { None }
+    }
+
+    /// Whether its output was taken.
+    #[inline]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.state.get() == State::Spent
     }
 
     /// What a poll that found no future in place returns.
@@ -105,6 +121,15 @@ impl Header {
 
     pub(crate) fn take_waiter(&self) -> Option<Waker> {
         self.waiter.take()
+    }
+}
+
+impl Drop for Header {
+    #[inline]
+    fn drop(&mut self) {
+        if self.labelled {
+            labels::remove((self.loop_id, self.id.0));
+        }
     }
 }
 

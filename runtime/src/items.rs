@@ -50,7 +50,7 @@ impl Shared {
             self.home.number.inbox().grow(slot);
         }
         let background = meta.background;
-        let task = Task::new(future, self.take_id(), slot, meta);
+        let task = Task::new(future, self.take_id(), slot, self.id, meta);
         self.start(slot, task.clone(), background, start);
         Ok(task)
     }
@@ -101,7 +101,10 @@ impl Shared {
         }));
         self.running_slot.set(NONE);
         match polled {
-            Ok(Poll::Pending) if !entry.cancel_requested() => entry.content().set(Some(item)),
+            Ok(Poll::Pending) if !entry.cancel_requested() => {
+                // Forgotten, not dropped: it is None, taken above, which the compiler cannot know.
+                std::mem::forget(entry.content().replace(Some(item)));
+            }
             Ok(Poll::Pending) => self.end_cancelled(slot, item),
             Ok(Poll::Ready(())) => self.retire(slot, item),
             Err(payload) => {
@@ -173,9 +176,16 @@ impl Shared {
         self.cancelling.set(depth + 1);
         self.drop_cancelled(item);
         self.cancelling.set(depth);
-        while depth == 0 {
+        if depth == 0 {
+            self.drop_doomed();
+        }
+    }
+
+    /// Drops what was put off, and what that puts off in turn.
+    fn drop_doomed(&self) {
+        loop {
             let next = self.doomed.borrow_mut().pop_front();
-            let Some(item) = next else { break };
+            let Some(item) = next else { return };
             self.cancelling.set(1);
             self.drop_cancelled(item);
             self.cancelling.set(0);

@@ -28,6 +28,7 @@ pub mod budget;
 mod chance;
 mod clock;
 mod config;
+mod labels;
 mod phases;
 mod reactor;
 mod run_queue;

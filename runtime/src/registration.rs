@@ -29,6 +29,9 @@ pub struct Registration {
     ended: Cell<bool>,
 }
 
+/// Tells the poller that a source is going.
+pub type Deregister<'a> = &'a mut dyn FnMut(&Registry) -> io::Result<()>;
+
 /// A loop and a token in it.
 struct Place {
     shared: Weak<Shared>,
@@ -148,7 +151,7 @@ impl Registration {
     /// What `deregister` returns; the registration has ended all the same.
     pub fn end(
         &self,
-        deregister: Option<&mut dyn FnMut(&Registry) -> io::Result<()>>,
+        deregister: Option<Deregister<'_>>,
     ) -> io::Result<()> {
         if self.ended.replace(true) {
             return Ok(());

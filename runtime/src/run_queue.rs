@@ -135,12 +135,27 @@ impl<T: Default> RunQueue<T> {
     /// Queues the slot if it is live, of that generation and not queued yet.
     #[inline]
     pub(crate) fn wake(&self, slot: u32, generation: u32) {
-        let Some(cell) = self.slots.get(slot) else { return };
+        match self.slots.near(slot) {
+            Some(cell) => self.wake_at(cell, slot, generation),
+            None => self.wake_far(slot, generation),
+        }
+    }
+
+    /// Apart, so that the short way saves no registers for a call.
+    #[inline(never)]
+    fn wake_far(&self, slot: u32, generation: u32) {
+        if let Some(cell) = self.slots.get(slot) {
+            self.wake_at(cell, slot, generation);
+        }
+    }
+
+    #[inline(always)] // into both
+    fn wake_at(&self, cell: &Slot<T>, slot: u32, generation: u32) {
         let state = cell.state.get();
         if state == (generation << SHIFT) | LIVE {
             cell.state.set(state | LISTED | WOKEN);
-            self.append(&self.queue, slot, cell);
             self.due.set(self.due.get() + 1);
+            self.append(&self.queue, slot, cell);
         } else if state >> SHIFT == generation {
             self.wake_flagged(cell, slot);
         }
@@ -218,7 +233,16 @@ impl<T: Default> RunQueue<T> {
         let tail = list.tail.replace(slot);
         if tail == NONE {
             list.head.set(slot);
-        } else if let Some(last) = self.slots.get(tail) {
+        } else if let Some(last) = self.slots.near(tail) {
+            last.next.set(slot);
+        } else {
+            self.link_far(tail, slot);
+        }
+    }
+
+    #[inline(never)]
+    fn link_far(&self, tail: u32, slot: u32) {
+        if let Some(last) = self.slots.get(tail) {
             last.next.set(slot);
         }
     }
@@ -241,7 +265,7 @@ impl<T: Default> RunQueue<T> {
             if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
                 cell.state.set(state & !(LISTED | WOKEN));
                 self.due.set(self.due.get() - 1);
-                return Some(Entry { slot, cell });
+                return Some(Entry { slot, state, cell });
             }
             // A stale entry.
             cell.state.set(state & !LISTED);
@@ -265,7 +289,7 @@ impl<T: Default> RunQueue<T> {
             self.uncount(state);
         }
         cell.state.set(state & !WOKEN);
-        Some(Entry { slot, cell })
+        Some(Entry { slot, state, cell })
     }
 
     /// Begins a round of what is queued now: what was deferred first, then what a turn that ended
@@ -275,15 +299,26 @@ impl<T: Default> RunQueue<T> {
     /// and then what was woken meanwhile must not take their places.
     #[inline]
     pub(crate) fn begin_round(&self) -> bool {
-        if self.deferred.head.get() != NONE {
-            self.splice_back(&self.round, &self.deferred);
-            self.splice_back(&self.deferred, &self.round);
+        if self.deferred.head.get() == NONE && self.round.head.get() == NONE {
+            self.round.head.set(self.queue.head.replace(NONE));
+            self.round.tail.set(self.queue.tail.replace(NONE));
+        } else {
+            self.join_round();
         }
+        self.due.get() != 0 || self.drop_stale()
+    }
+
+    /// The rarer way to begin a round.
+    #[cold]
+    fn join_round(&self) {
+        self.splice_back(&self.round, &self.deferred);
+        self.splice_back(&self.deferred, &self.round);
         self.splice_back(&self.queue, &self.round);
-        if self.due.get() != 0 {
-            return true;
-        }
-        // Stale entries alone: nobody would pop them, and their slots would never be free again.
+    }
+
+    /// Ends a round that has stale entries at most: nobody would pop them, and their slots would never
+    /// be free again. Returns that nothing is due.
+    fn drop_stale(&self) -> bool {
         let none = self.pop();
         debug_assert!(none.is_none(), "Counted");
         false

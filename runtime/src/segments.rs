@@ -57,6 +57,12 @@ impl<T: Default> Segments<T> {
         }
     }
 
+    /// Returns the entry if it is in the first segment.
+    #[inline]
+    pub(crate) fn near(&self, index: u32) -> Option<&T> {
+        self.first.get(index as usize)
+    }
+
     #[inline(never)]
     fn far(&self, index: u32) -> Option<&T> {
         let (segment, offset) = locate(index);

@@ -24,7 +24,7 @@ pub(crate) fn insert<F: Future + 'static>(
         return Err((future, InsertErrorKind::LoopGone, meta));
     };
     let task = shared.insert(future, meta, start)?;
-    Ok(JoinHandle::new(task, shared.id))
+    Ok(JoinHandle::new(task))
 }
 
 /// Spawns a task on the event loop that runs on this thread, the innermost if they nest.
@@ -73,10 +73,10 @@ where
 pub(crate) fn refused<F: Future + 'static>(
     (future, _, meta): (F, InsertErrorKind, Meta),
 ) -> JoinHandle<F::Output> {
-    let task = Task::new(future, TaskId(0), NONE, meta);
+    let task = Task::new(future, TaskId(0), NONE, 0, meta);
     if let Some(payload) = task.cancel() {
         report(None, &task.header().to_string(), &payload);
         drop_payload(payload);
     }
-    JoinHandle::new(task, 0)
+    JoinHandle::new(task)
 }

@@ -103,7 +103,6 @@ impl TcpListener {
     }
 
     /// Makes a stream of connections, to be inserted with a callback or awaited by `next`.
-    #[must_use]
     pub fn into_incoming(self) -> Incoming {
         Incoming { listener: self, pause: Pause::default() }
     }

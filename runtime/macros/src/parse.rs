@@ -36,20 +36,7 @@ impl Function {
             visibility.extend(tokens.next_if(|token| is_group(token, Delimiter::Parenthesis)));
         }
 
-        // `fn` and the words before it, the ABI's name left out.
-        let mut words = Vec::new();
-        while !words.last().is_some_and(|word| is_ident(word, "fn")) {
-            let known = ["async", "const", "unsafe", "safe", "extern", "default", "gen", "fn"];
-            match tokens.next() {
-                Some(TokenTree::Literal(_)) if !words.is_empty() => {}
-                Some(word) if known.iter().any(|known| is_ident(&word, known)) => words.push(word),
-                other => {
-                    words.extend(other);
-                    let text = "goes on a function: write `async fn main()`";
-                    return Err(Error::new(&words[..1], format!("{} {text}", attribute.shown)));
-                }
-            }
-        }
+        let mut words = words_before_name(&mut tokens, attribute)?;
         let keyword = words.pop().expect("the loop ended with `fn`");
         let name = tokens.next().expect("a function has a name");
         let generics = tokens.generics();
@@ -97,6 +84,24 @@ impl Function {
         let name = name.into();
         Ok(Self { fault, attributes, visibility, name, signature, inner, returns_impl })
     }
+}
+
+/// Takes `fn` and the words before it, the ABI's name left out.
+fn words_before_name(tokens: &mut Tokens, attribute: &Attribute) -> Result<Vec<TokenTree>, Error> {
+    let mut words = Vec::new();
+    while !words.last().is_some_and(|word| is_ident(word, "fn")) {
+        let known = ["async", "const", "unsafe", "safe", "extern", "default", "gen", "fn"];
+        match tokens.next() {
+            Some(TokenTree::Literal(_)) if !words.is_empty() => {}
+            Some(word) if known.iter().any(|known| is_ident(&word, known)) => words.push(word),
+            other => {
+                words.extend(other);
+                let text = "goes on a function: write `async fn main()`";
+                return Err(Error::new(&words[..1], format!("{} {text}", attribute.shown)));
+            }
+        }
+    }
+    Ok(words)
 }
 
 /// What stands in the attribute's parentheses.

@@ -84,6 +84,9 @@ impl Default for WaitKey {
 /// How many keys there are: neither 0 nor that of `WaitKey::last_poller`.
 const KEYS: u64 = u32::MAX as u64 - 1;
 
+/// Waiters by their keys.
+type Crowd = Vec<(u32, Waker)>;
+
 /// Who waits for one direction: the first inline, others in a list.
 #[derive(Default)]
 struct Waiters {
@@ -93,8 +96,7 @@ struct Waiters {
     /// How many `others` there are.
     crowd: Cell<u32>,
     /// Those that came while `first` was taken; none while it is empty. The keys are never 0.
-    #[allow(clippy::box_collection)]
-    others: Cell<Option<Box<Vec<(u32, Waker)>>>>,
+    others: Cell<Option<Box<Crowd>>>,
 }
 
 impl Waiters {
@@ -153,7 +155,7 @@ impl Waiters {
     }
 
     fn has(&self, key: u32) -> bool {
-        let in_list = |others: &Vec<(u32, Waker)>| others.iter().any(|(other, _)| *other == key);
+        let in_list = |others: &Crowd| others.iter().any(|(other, _)| *other == key);
         let others = self.others.take();
         let found = self.owner.get() == key || others.as_deref().is_some_and(in_list);
         self.others.set(others);
