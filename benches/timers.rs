@@ -23,7 +23,8 @@ use support::{Suite, thread_cpu, yield_once};
 
 /// Polls a sleep that is not due once.
 async fn arm(mut sleep: Pin<&mut Sleep>) {
-    poll_fn(|cx| Poll::Ready(assert!(sleep.as_mut().poll(cx).is_pending()))).await;
+    let pending = poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await;
+    assert!(pending);
 }
 
 /// Makes that many sleeps that stay.

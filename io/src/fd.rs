@@ -67,8 +67,7 @@ pub struct Readiness {
 ///
 /// The descriptor joins the poller when it is first polled; that it cannot be polled at all (a
 /// regular file, `/dev/null`), or is registered with the loop already, is the first event, an error,
-/// and then the source ends. O_NONBLOCK is left as it is: what
-/// `try_io` calls must not block.
+/// and then the source ends. O_NONBLOCK is left as it is: what `try_io` calls must not block.
 ///
 /// # Examples
 ///

@@ -7,8 +7,11 @@ use std::cell::Cell;
 use std::task::{Context, Poll};
 
 thread_local! {
-    /// Operations left to the poll that runs on this thread; `MAX`, never counted down, outside any.
+    /// Operations left to the poll that runs on this thread. Outside any it is counted too, for
+    /// nothing, and begins anew when it is used up.
     static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    /// Whether a turn runs on this thread.
+    static IN_TURN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Gives the poll that begins its budget.
@@ -18,17 +21,18 @@ pub(crate) fn grant(operations: u32) {
 }
 
 /// Keeps the budget of the poll that runs, for the time of a turn of another loop inside it.
-pub(crate) struct Kept(u32);
+pub(crate) struct Kept(u32, bool);
 
 impl Kept {
     pub(crate) fn keep() -> Self {
-        Self(LEFT.get())
+        Self(LEFT.get(), IN_TURN.replace(true))
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         LEFT.set(self.0);
+        IN_TURN.set(self.1);
     }
 }
 
@@ -41,8 +45,7 @@ impl Permit {
     /// Counts the operation, which has just completed in the same poll.
     #[inline]
     pub fn spend(self) {
-        // Outside any poll there is no budget, and nothing to count.
-        LEFT.set(self.0 - u32::from(self.0 != u32::MAX));
+        LEFT.set(self.0 - 1);
     }
 }
 
@@ -54,8 +57,16 @@ impl Permit {
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Permit> {
     let left = LEFT.get();
     if left == 0 {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
+        return exhausted(cx);
     }
     Poll::Ready(Permit(left))
+}
+
+#[cold]
+fn exhausted(cx: &mut Context<'_>) -> Poll<Permit> {
+    if !IN_TURN.get() {
+        return Poll::Ready(Permit(u32::MAX));
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }

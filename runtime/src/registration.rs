@@ -149,10 +149,7 @@ impl Registration {
     /// # Errors
     ///
     /// What `deregister` returns; the registration has ended all the same.
-    pub fn end(
-        &self,
-        deregister: Option<Deregister<'_>>,
-    ) -> io::Result<()> {
+    pub fn end(&self, deregister: Option<Deregister<'_>>) -> io::Result<()> {
         if self.ended.replace(true) {
             return Ok(());
         }
@@ -195,6 +192,14 @@ impl Registration {
     /// Ends a wait. A key that does not wait is fine.
     #[inline]
     pub fn unwait(&self, direction: Direction, key: &mut WaitKey) {
+        // Woken before, as usual.
+        if self.ledger.has_waiters(direction) {
+            self.unwait_one(direction, key);
+        }
+    }
+
+    #[cold]
+    fn unwait_one(&self, direction: Direction, key: &mut WaitKey) {
         drop(self.ledger.unwait(direction, key));
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn turn(
     }
     let (before, slept) = (shared.clock.now(), shared.counters.parked.get());
     let parked = park(shared, limit);
-    let began = shared.clock.refresh();
+    let began = shared.clock.now();
     note_lag(shared, before, began, slept);
     let mark = shared.timers.borrow().mark();
     collect_events(shared);
@@ -74,7 +74,8 @@ fn note_lag(shared: &Shared, before: Nanos, now: Nanos, slept: Nanos) {
     raise(&counters.longest_item, since(shared.last_check.get()));
 }
 
-/// Waits for the poller: not at all if there is work, else until the next deadline or the limit.
+/// Waits for the poller: not at all if there is work, else until the next deadline or the limit. The
+/// clock is refreshed when this returns.
 fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
     let reactor = &shared.reactor;
     let idle = shared.phases.any(Phase::Idle);
@@ -94,13 +95,15 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
         return look(shared);
     }
     if shared.clock.is_paused() {
-        return park_paused(shared, until, limit);
+        let waited = park_paused(shared, until, limit);
+        shared.clock.refresh();
+        return waited;
     }
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
     inbox.unpark();
     shared.more_events.set(reactor.saturated());
-    add(&shared.counters.parked, shared.clock.read().saturating_sub(entered));
+    add(&shared.counters.parked, shared.clock.refresh().saturating_sub(entered));
     waited
 }
 
@@ -115,13 +118,14 @@ fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
     }
 }
 
-/// Looks at the poller without waiting.
+/// Looks at the poller without waiting, and refreshes the clock.
 fn look(shared: &Shared) -> io::Result<()> {
     loop {
         match shared.reactor.park(Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => {
                 shared.more_events.set(shared.reactor.saturated());
+                shared.clock.refresh();
                 return other;
             }
         }

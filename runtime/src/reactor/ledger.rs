@@ -361,6 +361,16 @@ impl Ledger {
         }
     }
 
+    /// Whether anybody waits for this direction.
+    #[inline]
+    pub(crate) fn has_waiters(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => !self.readers.is_empty(),
+            Direction::Write => !self.writers.is_empty(),
+            Direction::Priority => true,
+        }
+    }
+
     /// Ends a wait. Returns a waker to be dropped with nothing borrowed.
     pub(crate) fn unwait(&self, direction: Direction, key: &mut WaitKey) -> Option<Waker> {
         let key = match key.0 {
