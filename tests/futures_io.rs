@@ -28,7 +28,8 @@ fn one_stream_is_reader_and_writer_of_a_copy() {
         let echo = spawn(echo(far));
         let sent: Vec<u8> = (0..size).map(|n| (n * 7) as u8).collect();
         let send = async {
-            (&near).write_all(&sent).await.unwrap();
+            // By the trait: with a dot, the method of the stream itself would be called.
+            AsyncWriteExt::write_all(&mut &near, &sent).await.unwrap();
             (&near).close().await.unwrap();
         };
         let mut received = Vec::new();

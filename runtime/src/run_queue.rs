@@ -17,8 +17,9 @@ use std::cell::Cell;
 use crate::segments::Segments;
 
 pub(crate) use self::slot::Entry;
-use self::slot::{CANCEL, LATER, LISTED, LIVE, List, PAUSED, SHIFT, Slot, WOKEN};
+use self::slot::{LATER, LISTED, LIVE, List, PAUSED, SHIFT, Slot, WOKEN};
 
+mod control;
 mod slot;
 
 /// The slot of the root future of `run_until`.
@@ -359,49 +360,10 @@ impl<T: Default> RunQueue<T> {
         self.due.get() + self.later.get()
     }
 
-    /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
-    pub(crate) fn pause(&self, slot: u32) {
-        let Some(cell) = self.slots.get(slot) else { return };
-        let state = cell.state.get();
-        if state & LIVE == 0 || state & PAUSED != 0 {
-            return;
-        }
-        if state & (LISTED | WOKEN) == LISTED | WOKEN {
-            self.uncount(state);
-        }
-        cell.state.set(state | PAUSED);
-    }
-
-    /// Ends a pause; an item woken meanwhile is queued.
-    pub(crate) fn resume(&self, slot: u32) {
-        let Some(cell) = self.slots.get(slot) else { return };
-        let state = cell.state.get();
-        if state & LIVE == 0 || state & PAUSED == 0 {
-            return;
-        }
-        cell.state.set(state & !PAUSED);
-        if state & WOKEN != 0 {
-            self.enlist(cell, slot);
-        }
-    }
-
-    /// Asks that the item end as its poll returns.
-    pub(crate) fn request_cancel(&self, slot: u32) {
-        if let Some(cell) = self.slots.get(slot) {
-            cell.state.set(cell.state.get() | CANCEL);
-        }
-    }
-
     /// Returns what is kept in a slot.
     #[inline]
     pub(crate) fn content(&self, slot: u32) -> Option<&T> {
         self.slots.get(slot).map(|cell| &cell.content)
-    }
-
-    /// Whether the item was paused or cancelled during its poll.
-    #[inline]
-    pub(crate) fn wants_to_stop(&self, slot: u32) -> bool {
-        self.slots.get(slot).is_some_and(|cell| cell.state.get() & (CANCEL | PAUSED) != 0)
     }
 
     /// Returns one more than the highest slot ever used.

@@ -1,0 +1,45 @@
+//! Pausing, resuming and cancelling: what changes an item's state besides waking it.
+
+use super::RunQueue;
+use super::slot::{CANCEL, LISTED, LIVE, PAUSED, WOKEN};
+
+impl<T: Default> RunQueue<T> {
+    /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
+    pub(crate) fn pause(&self, slot: u32) {
+        let Some(cell) = self.slots.get(slot) else { return };
+        let state = cell.state.get();
+        if state & LIVE == 0 || state & PAUSED != 0 {
+            return;
+        }
+        if state & (LISTED | WOKEN) == LISTED | WOKEN {
+            self.uncount(state);
+        }
+        cell.state.set(state | PAUSED);
+    }
+
+    /// Ends a pause; an item woken meanwhile is queued.
+    pub(crate) fn resume(&self, slot: u32) {
+        let Some(cell) = self.slots.get(slot) else { return };
+        let state = cell.state.get();
+        if state & LIVE == 0 || state & PAUSED == 0 {
+            return;
+        }
+        cell.state.set(state & !PAUSED);
+        if state & WOKEN != 0 {
+            self.enlist(cell, slot);
+        }
+    }
+
+    /// Asks that the item end as its poll returns.
+    pub(crate) fn request_cancel(&self, slot: u32) {
+        if let Some(cell) = self.slots.get(slot) {
+            cell.state.set(cell.state.get() | CANCEL);
+        }
+    }
+
+    /// Whether the item was paused or cancelled during its poll.
+    #[inline]
+    pub(crate) fn wants_to_stop(&self, slot: u32) -> bool {
+        self.slots.get(slot).is_some_and(|cell| cell.state.get() & (CANCEL | PAUSED) != 0)
+    }
+}
