@@ -5,6 +5,7 @@
 //! cargo run --features signal --example ctrl_c -- 127.0.0.1:7000
 //! nc 127.0.0.1 7000
 //! ```
+#![cfg_attr(not(unix), allow(unused))]
 
 use std::io;
 use std::pin::pin;
@@ -13,9 +14,11 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use loopline::callback::ping;
 use loopline::net::{TcpListener, TcpStream};
+#[cfg(unix)]
 use loopline::signal::ctrl_c;
 use loopline::time::timeout;
 
+#[cfg(unix)]
 #[loopline::main]
 async fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
@@ -61,3 +64,7 @@ async fn echo(stream: TcpStream) -> io::Result<()> {
         }
     }
 }
+
+/// Signals are on Unix only, so far.
+#[cfg(not(unix))]
+fn main() {}

@@ -23,11 +23,11 @@ struct State {
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
+    let mut event_loop = EventLoop::<State>::new()?;
+    let handle = event_loop.handle();
     let listener = TcpListener::from_std(std::net::TcpListener::bind(address)?)?;
     println!("listening on {}", listener.local_addr()?);
 
-    let mut event_loop = EventLoop::<State>::new()?;
-    let handle = event_loop.handle();
     handle.insert(listener.into_incoming(), move |accepted, _incoming, state| {
         let stream = match accepted {
             Ok(stream) => stream,

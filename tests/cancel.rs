@@ -429,6 +429,39 @@ fn a_future_that_spawns_wakes_and_cancels_in_drop_does_so_while_it_is_replaced()
 
 // contract 37; fault 68
 #[test]
+fn a_long_chain_of_tasks_that_cancel_the_next_in_drop_ends_on_a_small_stack() {
+    struct Cancels(Option<loopline::JoinHandle<()>>, Rc<Cell<usize>>);
+    impl Drop for Cancels {
+        fn drop(&mut self) {
+            self.1.set(self.1.get() + 1);
+            if let Some(next) = self.0.take() {
+                drop(next.cancel());
+            }
+        }
+    }
+    let chain = || {
+        let length = scaled(100_000);
+        let mut event_loop = event_loop::<()>();
+        let handle = event_loop.handle();
+        let dropped = Rc::new(Cell::new(0));
+        let mut next = None;
+        for _ in 0..length {
+            let guard = Cancels(next.take(), dropped.clone());
+            next = Some(handle.spawn(async move {
+                let _guard = guard;
+                std::future::pending::<()>().await;
+            }));
+        }
+        event_loop.block_on(yield_now()).unwrap();
+        drop(next.take().map(|head| head.cancel()));
+        assert_eq!(dropped.get(), length, "every future was dropped before cancel returned");
+        closes_clean(event_loop);
+    };
+    std::thread::Builder::new().stack_size(128 * 1024).spawn(chain).unwrap().join().unwrap();
+}
+
+// contract 37; fault 68
+#[test]
 fn a_long_chain_of_tasks_that_hold_each_others_handles_ends_on_a_small_stack() {
     let many = scaled(100_000);
     let thread = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {

@@ -1,4 +1,5 @@
 //! Ctrl-C: who waits is told, once, on whatever loop; the handler that was there is kept.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

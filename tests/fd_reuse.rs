@@ -1,4 +1,5 @@
 //! Descriptors that are closed, duplicated, taken back or used again: no event goes astray.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

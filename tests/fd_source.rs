@@ -1,4 +1,5 @@
 //! `FdSource`: any descriptor as a source of events, and what callbacks may do to each other.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

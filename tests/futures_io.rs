@@ -1,4 +1,5 @@
 //! The traits of `futures-io`, on streams and on references to them.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

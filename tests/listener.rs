@@ -1,4 +1,5 @@
 //! TCP listeners: every connection is taken, single failures and shortages pass.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

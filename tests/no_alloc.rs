@@ -1,5 +1,6 @@
 //! What a warmed-up loop does all day allocates nothing: wakes, dispatch of events, timers that fire.
 //! A file of its own, because it counts every allocation of its thread.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

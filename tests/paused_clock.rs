@@ -1,4 +1,5 @@
 //! The paused clock: it stands still, jumps when nothing can run, and leaves sockets and threads time.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

@@ -1,4 +1,5 @@
 //! A seed permutes what is not promised, the same way each time; what is promised stays as it is.
+#![cfg(unix)] // descriptors and their options
 
 mod support;
 

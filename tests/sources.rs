@@ -1,4 +1,5 @@
 //! Sources among each other: what callbacks insert, remove and break does not disturb the rest.
+#![cfg(unix)] // descriptors and their options
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! TCP streams: bytes arrive, whoever waits is woken, nothing is lost between.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

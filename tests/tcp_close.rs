@@ -1,4 +1,5 @@
 //! How TCP connections end: half-closed, reset, refused, taken over, or with their loop.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

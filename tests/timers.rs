@@ -1,4 +1,5 @@
 //! Timers: never early, in order, none lost, none left over.
+#![cfg(unix)] // descriptors and their options
 
 #[path = "support/net.rs"]
 mod net;

@@ -1,6 +1,7 @@
 //! Streams of the phases around the run phase: before park, after park, idle.
 
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,11 +18,13 @@ struct Place {
     phase: Phase,
     /// The loop and the key in it.
     bound: Option<(u64, u64)>,
+    /// !Send: the loop is found by way of this thread.
+    _thread: PhantomData<*const ()>,
 }
 
 impl Place {
     fn new(phase: Phase) -> Self {
-        Self { phase, bound: None }
+        Self { phase, bound: None, _thread: PhantomData }
     }
 
     /// Ready when the phase came since the last call, with what `told` reads of the loop.

@@ -260,9 +260,15 @@ impl<T: Send + 'static> RemoteJoin<T> {
         // Given back: a loop that is gone has cancelled everything.
         let _ = self.alive.send(Box::new(move |shared: &Shared| {
             let item = outcome.lock().item;
-            if let Some((slot, id)) = item {
-                shared.cancel(slot, id);
-            }
+            let Some((slot, id)) = item else { return };
+            // As an item: to drop the future is to run the user's code, and this is the collect phase.
+            let meta = Meta { label: None, place: Location::caller(), background: true };
+            let loop_id = shared.id;
+            let cancel = async move {
+                with_loop(loop_id, |shared| shared.map(|shared| shared.cancel(slot, id)));
+            };
+            // Refused only by a loop that shuts down, and so cancels everything.
+            let _ = shared.insert(cancel, meta, Start::Head);
         }));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub(crate) struct Alarm {
     loop_id: u64,
     deadline: Nanos,
     key: Option<TimerKey>,
+    /// !Send: the loop is found by way of this thread.
+    _thread: PhantomData<*const ()>,
 }
 
 impl Alarm {
@@ -36,7 +39,12 @@ impl Alarm {
 
     pub(crate) fn try_new(deadline: impl FnOnce(&Shared) -> Nanos) -> Option<Self> {
         with_current(|shared| {
-            shared.map(|shared| Self { loop_id: shared.id, deadline: deadline(shared), key: None })
+            shared.map(|shared| Self {
+                loop_id: shared.id,
+                deadline: deadline(shared),
+                key: None,
+                _thread: PhantomData,
+            })
         })
     }
 
@@ -192,6 +200,22 @@ impl Future for Sleep {
 /// use std::time::Duration;
 ///
 /// sleep(Duration::from_micros(50)).await;
+/// # });
+/// ```
+///
+/// A sleep stays on its thread, where its loop is:
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// let sleep = loopline_runtime::time::sleep(std::time::Duration::ZERO);
+/// std::thread::spawn(move || drop(sleep));
+/// # });
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let sleep = loopline_runtime::time::sleep(std::time::Duration::ZERO);
+/// loopline_runtime::spawn(async move { drop(sleep) });
 /// # });
 /// ```
 #[track_caller]
