@@ -100,6 +100,20 @@ pub struct Turn {
 /// assert_eq!(seen, [1, 2, 3]);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// A loop stays on the thread that made it; make one on each thread instead:
+///
+/// ```compile_fail,E0277
+/// let mut event_loop = loopline_runtime::EventLoop::<()>::new().unwrap();
+/// std::thread::spawn(move || event_loop.run(&mut ()));
+/// ```
+///
+/// ```
+/// std::thread::spawn(|| {
+///     let mut event_loop = loopline_runtime::EventLoop::<()>::new().unwrap();
+///     event_loop.run(&mut ())
+/// });
+/// ```
 pub struct EventLoop<S: 'static> {
     shared: Rc<Shared>,
     /// Invariant in S, and not Send.

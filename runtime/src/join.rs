@@ -32,6 +32,22 @@ use crate::wake;
 /// assert_eq!(task.await.unwrap(), 42);
 /// # });
 /// ```
+///
+/// A handle stays on its thread; [`RemoteJoin`](crate::RemoteJoin) is the one that does not:
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// let task = loopline_runtime::spawn(async { 6 * 7 });
+/// std::thread::spawn(move || task.is_finished());
+/// # });
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let task = loopline_runtime::spawn(async { 6 * 7 });
+/// loopline_runtime::spawn(async move { task.is_finished() });
+/// # });
+/// ```
 pub struct JoinHandle<T> {
     /// Nothing else, so that it travels in registers; measured, 10 % of a spawn.
     task: Rc<dyn Joinable<T>>,

@@ -1,50 +1,75 @@
 //! The event loop of [Loopline](https://docs.rs/loopline): items, wakers, timers and callbacks on one
 //! thread. Most programs depend on `loopline`, which adds sockets and the entry macros; this crate
 //! alone is for those that want only the loop.
+//!
+//! # How it is built
+//!
+//! A loop runs turns: it parks in the poller, collects what happened as item numbers, and runs the
+//! items. The modules below stand in the order in which a newcomer should read them, from the outside in;
+//! `tests/tidy.rs` holds the exact levels, each of which imports only from lower ones.
+//!
+//! One readiness event goes down once and up once. `event_loop` calls `turn`, which computes how long
+//! it may wait and lets `reactor` park. An event's token finds a ledger; its bits are set and its waiter
+//! taken out. `wake` turns the waiter into a slot of the `run_queue`. The turn's round pops the slot,
+//! `items` polls what is in it, `task` polls the future, the future's read finds its ledger ready, and
+//! the line after `.await` runs; or the closure of a `callback`, which is a task like any other.
+//!
+//! Who owns what: `Shared` is everything of one loop. Tasks own their futures and outputs, the loop owns
+//! the tasks, handles share them. Wakers own nothing: they are numbers. Timers, ledgers and phases hold
+//! wakers, never pointers into futures.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// Made and run.
+mod builder;
+mod entry;
 mod event_loop;
 mod turn;
 
-mod builder;
-pub mod callback;
-mod current;
+// Front doors.
 mod handle;
-mod insert_error;
-mod item;
-mod items;
-mod join;
 mod remote;
-mod shared;
 mod spawn;
-mod task;
+pub mod time;
 
+// What users await, call back and hold.
+pub mod callback;
+mod channel;
+mod interval;
+mod join;
+mod phase;
+pub mod registration;
+mod sleep;
+mod timeout;
+mod yield_now;
+
+// One loop: its insides, how the thread finds it, what happens to its items.
+mod current;
+mod items;
+mod shared;
+
+// Parts that know nothing of the loop.
+mod phases;
+mod reactor;
+mod task;
+mod timers;
+
+// Wakes.
 mod inbox;
 mod mailbox;
+mod run_queue;
 mod wake;
 
+// Leaves.
 pub mod budget;
 mod chance;
 mod clock;
 mod config;
+mod insert_error;
+mod item;
 mod labels;
-mod phases;
-mod reactor;
-mod run_queue;
 mod segments;
 mod state;
-mod timers;
-
-mod channel;
-mod entry;
-mod interval;
-mod phase;
-pub mod registration;
-mod sleep;
-pub mod time;
-mod timeout;
-mod yield_now;
 
 pub use builder::Builder;
 pub use clock::Clock;
