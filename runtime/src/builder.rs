@@ -175,7 +175,7 @@ impl<S: 'static> Builder<S> {
         }));
         Ok(EventLoop::from_shared(Shared::new(Parts {
             id: number.id(),
-            home: Home { number, queue: RunQueue::new() },
+            home: Home { queue: RunQueue::new(number.get()), number },
             reactor,
             clock: LoopClock::new(self.clock),
             chance,

@@ -281,7 +281,7 @@ impl<'a> RootSlot<'a> {
     fn take(shared: &'a Shared) -> Self {
         let queue = &shared.home.queue;
         queue.revive(ROOT);
-        queue.wake(ROOT, queue.generation(ROOT));
+        queue.wake_any(ROOT);
         Self(shared)
     }
 }

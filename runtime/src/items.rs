@@ -94,7 +94,7 @@ impl Shared {
         // None: the item is being cancelled further up the stack.
         let Some(item) = entry.content().take() else { return };
         self.running_slot.set(slot);
-        let waker = wake::waker(self.home.word(slot, entry.generation()));
+        let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             item.poll(&mut Context::from_waker(&waker), &self.running_id)

@@ -17,6 +17,8 @@ use std::time::Duration;
 use mio::{Registry, Token};
 use slab::Slab;
 
+use crate::wake::Word;
+
 pub use ledger::{Direction, WaitKey};
 pub(crate) use ledger::{Ledger, Ready};
 
@@ -42,7 +44,7 @@ pub(crate) const NOTIFIER: Token = Token(usize::MAX);
 
 /// One registered source.
 struct Entry {
-    generation: usize,
+    token: usize,
     ledger: Rc<Ledger>,
 }
 
@@ -98,9 +100,10 @@ impl Reactor {
 
     /// Moves the events of the last wait into their ledgers, and wakes who waited for them.
     ///
-    /// `wake` must run no user code: it is called with the table borrowed. What it gives back, and
-    /// those of the rarer events, are returned to be woken by the caller.
-    pub(crate) fn dispatch(&self, mut wake: impl FnMut(Waker) -> Option<Waker>) -> Vec<Waker> {
+    /// `wake` must run no user code: it is called with the table borrowed. The waiters of the rarer
+    /// events are returned to be woken by the caller.
+    #[inline(never)] // a loop of its own: it needs all registers
+    pub(crate) fn dispatch(&self, mut wake: impl FnMut(Word)) -> Vec<Waker> {
         let mut rest = self.spare.take();
         if self.poller.len() == 0 {
             return rest;
@@ -109,19 +112,13 @@ impl Reactor {
         self.poller.drain(|token, ready| {
             let index = token & ((1 << INDEX_BITS) - 1);
             let Some(entry) = sources.get(index) else { return };
-            if token != pack(index, entry.generation) {
+            if token != entry.token {
                 // The notifier, or a source that is gone.
                 return;
             }
-            let foreign = match entry.ledger.mark_readable(ready) {
-                Ok(waiter) => waiter.and_then(&mut wake),
-                Err(()) => {
-                    entry.ledger.mark(ready, &mut |waiter| rest.push(waiter));
-                    None
-                }
-            };
-            if let Some(waiter) = foreign {
-                rest.push(waiter);
+            match entry.ledger.mark_readable(ready) {
+                Ok(waiter) => waiter.into_iter().for_each(&mut wake),
+                Err(()) => entry.ledger.mark(ready, &mut rest),
             }
         });
         rest
@@ -137,7 +134,7 @@ impl Reactor {
     pub(crate) fn shut_down(&self) -> Vec<Waker> {
         let mut waiters = Vec::new();
         let sources = self.sources.take();
-        sources.iter().for_each(|(_, entry)| entry.ledger.release(&mut |w| waiters.push(w)));
+        sources.iter().for_each(|(_, entry)| entry.ledger.release(&mut waiters));
         waiters
     }
 
@@ -149,12 +146,14 @@ impl Reactor {
     ) -> io::Result<Token> {
         let generation = self.generation.get();
         self.generation.set(generation.wrapping_add(1));
-        let index = self.sources.borrow_mut().insert(Entry { generation, ledger: ledger.clone() });
+        let index = self.sources.borrow().vacant_key();
+        let token = pack(index, generation);
+        self.sources.borrow_mut().insert(Entry { token, ledger: ledger.clone() });
         if index >= (1 << INDEX_BITS) - 1 {
             self.sources.borrow_mut().remove(index);
             return Err(io::Error::other("too many sources are registered with this event loop"));
         }
-        let token = Token(pack(index, generation));
+        let token = Token(token);
         match self.poller.with_registry(|registry| register(registry, token)) {
             Ok(()) => Ok(token),
             Err(error) => {
@@ -173,7 +172,7 @@ impl Reactor {
     pub(crate) fn forget(&self, token: Token) {
         let index = token.0 & ((1 << INDEX_BITS) - 1);
         let mut sources = self.sources.borrow_mut();
-        if sources.get(index).is_some_and(|entry| token.0 == pack(index, entry.generation)) {
+        if sources.get(index).is_some_and(|entry| token.0 == entry.token) {
             let entry = sources.remove(index);
             drop(sources);
             drop(entry);

@@ -17,7 +17,7 @@ use std::cell::Cell;
 use crate::segments::Segments;
 
 pub(crate) use self::slot::Entry;
-use self::slot::{LATER, LISTED, LIVE, List, PAUSED, SHIFT, Slot, WOKEN};
+use self::slot::{FLAGS, LATER, LISTED, LIVE, List, PAUSED, Slot, WOKEN, generation_of};
 
 mod control;
 mod slot;
@@ -43,7 +43,10 @@ pub(crate) const GENERATION_BITS: u32 = 6;
 /// The slots and the lists through them.
 pub(crate) struct RunQueue<T> {
     slots: Segments<Slot<T>>,
-    /// What is left of the round, first in first out.
+    /// The loop's number, where words have it.
+    loop_bits: usize,
+    /// What is left of the round, first in first out. `pop` leaves its tail alone, so that means
+    /// nothing once the list is empty.
     round: List,
     /// What was woken since the round began, and runs in the next one.
     queue: List,
@@ -62,8 +65,9 @@ pub(crate) struct RunQueue<T> {
 }
 
 impl<T: Default> RunQueue<T> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(loop_number: u32) -> Self {
         let queue = Self {
+            loop_bits: (loop_number as usize) << (GENERATION_BITS + SLOT_BITS),
             slots: Segments::new(),
             round: List::new(),
             queue: List::new(),
@@ -102,7 +106,7 @@ impl<T: Default> RunQueue<T> {
     pub(crate) fn revive(&self, slot: u32) {
         let cell = self.slots.grow(slot);
         debug_assert!(cell.state.get() & LIVE == 0, "slot {slot} is taken");
-        cell.state.set(cell.state.get() | LIVE);
+        cell.state.set(cell.state.get() | self.loop_bits | LIVE);
     }
 
     /// Ends the slot's use: its number is stale from now on.
@@ -113,8 +117,8 @@ impl<T: Default> RunQueue<T> {
         if state & (LISTED | WOKEN | PAUSED) == LISTED | WOKEN {
             self.uncount(state);
         }
-        let generation = (state >> SHIFT).wrapping_add(1) & ((1 << GENERATION_BITS) - 1);
-        cell.state.set((generation << SHIFT) | (state & (LISTED | LATER)));
+        let next = self.word(slot, generation_of(state).wrapping_add(1)) & !FLAGS;
+        cell.state.set(next | (state & (LISTED | LATER)));
         if state & LISTED == 0 {
             self.recycle(slot, cell);
         }
@@ -130,52 +134,69 @@ impl<T: Default> RunQueue<T> {
     /// Returns the generation that wakers of this slot carry now.
     #[inline]
     pub(crate) fn generation(&self, slot: u32) -> u32 {
-        self.slots.get(slot).map_or(0, |cell| cell.state.get() >> SHIFT)
+        self.slots.get(slot).map_or(0, |cell| generation_of(cell.state.get()))
     }
 
-    /// Queues the slot if it is live, of that generation and not queued yet.
+    /// Returns the word of a slot and a generation, which wraps.
+    pub(crate) fn word(&self, slot: u32, generation: u32) -> usize {
+        let generation = generation as usize & ((1 << GENERATION_BITS) - 1);
+        self.loop_bits | generation << SLOT_BITS | slot as usize
+    }
+
+    /// Queues the slot of a word if it is live, of that generation and not queued yet. `Err`: it is
+    /// another loop's.
     #[inline]
-    pub(crate) fn wake(&self, slot: u32, generation: u32) {
-        match self.slots.near(slot) {
-            Some(cell) => self.wake_at(cell, slot, generation),
-            None => self.wake_far(slot, generation),
+    pub(crate) fn wake(&self, word: usize) -> Result<(), ()> {
+        match self.slots.near((word & FLAGS) as u32) {
+            Some(cell) => self.wake_at(cell, word),
+            None => self.wake_far(word),
         }
     }
 
     /// Apart, so that the short way saves no registers for a call.
     #[inline(never)]
-    fn wake_far(&self, slot: u32, generation: u32) {
-        if let Some(cell) = self.slots.get(slot) {
-            self.wake_at(cell, slot, generation);
+    fn wake_far(&self, word: usize) -> Result<(), ()> {
+        match self.slots.get((word & FLAGS) as u32) {
+            Some(cell) => self.wake_at(cell, word),
+            None if self.is_ours(word) => Ok(()),
+            None => Err(()),
         }
     }
 
     #[inline(always)] // into both
-    fn wake_at(&self, cell: &Slot<T>, slot: u32, generation: u32) {
-        let state = cell.state.get();
-        if state == (generation << SHIFT) | LIVE {
-            cell.state.set(state | LISTED | WOKEN);
+    fn wake_at(&self, cell: &Slot<T>, word: usize) -> Result<(), ()> {
+        // One comparison: this loop, this generation, and no flag but that it lives.
+        let idle = word & !FLAGS | LIVE;
+        if cell.state.get() == idle {
+            cell.state.set(idle | LISTED | WOKEN);
             self.due.set(self.due.get() + 1);
-            self.append(&self.queue, slot, cell);
-        } else if state >> SHIFT == generation {
-            self.wake_flagged(cell, slot);
+            self.append(&self.queue, (word & FLAGS) as u32, cell);
+            return Ok(());
         }
+        self.wake_flagged(cell, word)
+    }
+
+    fn is_ours(&self, word: usize) -> bool {
+        word >> (GENERATION_BITS + SLOT_BITS) == self.loop_bits >> (GENERATION_BITS + SLOT_BITS)
     }
 
     /// Queues the slot whatever its generation: wakes from the inbox carry none.
     pub(crate) fn wake_any(&self, slot: u32) {
-        self.wake(slot, self.generation(slot));
+        let _ours = self.wake(self.word(slot, self.generation(slot)));
     }
 
-    /// The rare rest of `wake`: the slot is dead, woken already, paused, or a stale entry.
+    /// The rare rest of `wake`: another loop's, stale, woken already, paused, or a stale entry.
     #[cold]
-    fn wake_flagged(&self, cell: &Slot<T>, slot: u32) {
-        let state = cell.state.get();
-        if state & LIVE == 0 || state & WOKEN != 0 {
-            return;
+    fn wake_flagged(&self, cell: &Slot<T>, word: usize) -> Result<(), ()> {
+        if !self.is_ours(word) {
+            return Err(());
         }
-        cell.state.set(state | WOKEN);
-        self.enlist(cell, slot);
+        let state = cell.state.get();
+        if (state ^ word) & !FLAGS == 0 && state & (LIVE | WOKEN) == LIVE {
+            cell.state.set(state | WOKEN);
+            self.enlist(cell, (word & FLAGS) as u32);
+        }
+        Ok(())
     }
 
     /// Brings a live and woken slot into the queue unless it is paused.
@@ -206,7 +227,7 @@ impl<T: Default> RunQueue<T> {
         self.place(&self.next_turn, slot, LATER);
     }
 
-    fn place(&self, list: &List, slot: u32, later: u32) {
+    fn place(&self, list: &List, slot: u32, later: usize) {
         let cell = self.slots.grow(slot);
         let state = cell.state.get();
         // A recycled slot is never listed (Listed Once), so a new one may go anywhere.
@@ -217,13 +238,13 @@ impl<T: Default> RunQueue<T> {
     }
 
     /// Counts an entry that became due; `state` says in which list it is.
-    fn count(&self, state: u32) {
+    fn count(&self, state: usize) {
         let counter = if state & LATER == 0 { &self.due } else { &self.later };
         counter.set(counter.get() + 1);
     }
 
     /// Counts an entry that is due no more.
-    fn uncount(&self, state: u32) {
+    fn uncount(&self, state: usize) {
         let counter = if state & LATER == 0 { &self.due } else { &self.later };
         counter.set(counter.get() - 1);
     }
@@ -232,12 +253,11 @@ impl<T: Default> RunQueue<T> {
     fn append(&self, list: &List, slot: u32, cell: &Slot<T>) {
         cell.next.set(NONE);
         let tail = list.tail.replace(slot);
-        if tail == NONE {
-            list.head.set(slot);
-        } else if let Some(last) = self.slots.near(tail) {
-            last.next.set(slot);
-        } else {
-            self.link_far(tail, slot);
+        match self.slots.near(tail) {
+            Some(last) => last.next.set(slot),
+            // Asked here, not first: it is beyond the first segment too.
+            None if tail == NONE => list.head.set(slot),
+            None => self.link_far(tail, slot),
         }
     }
 
@@ -253,15 +273,12 @@ impl<T: Default> RunQueue<T> {
     pub(crate) fn pop(&self) -> Option<Entry<'_, T>> {
         loop {
             let slot = self.round.head.get();
-            if slot == NONE {
-                return None;
-            }
-            let cell = self.slots.get(slot)?;
-            let next = cell.next.get();
-            self.round.head.set(next);
-            if next == NONE {
-                self.round.tail.set(NONE);
-            }
+            let cell = match self.slots.near(slot) {
+                Some(cell) => cell,
+                None if slot == NONE => return None,
+                None => self.slots.get(slot)?,
+            };
+            self.round.head.set(cell.next.get());
             let state = cell.state.get();
             if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
                 cell.state.set(state & !(LISTED | WOKEN));
@@ -347,7 +364,7 @@ impl<T: Default> RunQueue<T> {
             return;
         }
         let last = to.tail.replace(from.tail.replace(NONE));
-        if last == NONE {
+        if to.head.get() == NONE {
             to.head.set(head);
         } else if let Some(cell) = self.slots.get(last) {
             cell.next.set(head);

@@ -15,7 +15,7 @@ use crate::item::ItemCell;
 use crate::phases::Phase;
 use crate::run_queue::{Entry, MAIL, NONE, ROOT};
 use crate::shared::Shared;
-use crate::wake;
+use crate::wake::{self, Word};
 
 /// The root future of `run_until`, polled in the same queue as the items; Ready once.
 pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) -> Poll<()> + 'a;
@@ -167,7 +167,7 @@ fn collect_events(shared: &Shared) {
         shared.reactor.shuffle(|order| shared.chance.shuffle(order));
     }
     // Unborrowed Call: a foreign waker runs code of its own.
-    let mut rest = shared.reactor.dispatch(|waiter| shared.home.wake_ours(waiter));
+    let mut rest = shared.reactor.dispatch(|word| shared.home.wake_word(word));
     rest.drain(..).for_each(|waiter| shared.wake_waiter(waiter));
     shared.reactor.recycle(rest);
 }
@@ -214,29 +214,34 @@ fn collect_mail(shared: &Shared) {
 }
 
 /// Runs rounds until nothing is queued or the turn has had its share.
+#[inline(never)] // a loop of its own: it needs all registers
 fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
     let queue = &shared.home.queue;
     let (every, most) = (shared.config.check_every, shared.config.turn_items);
     let mut ran = 0;
-    let mut check = every.min(most);
+    // How many more to run before the next check; the one number that the loop counts.
+    let mut batch = every.min(most);
+    let mut left = batch;
     // A round is what was queued when it began, so an item runs at most once in it.
     'turn: while queue.begin_round() {
         while let Some(entry) = queue.pop() {
             let done = poll(shared, root, &entry);
-            ran += 1;
+            left -= 1;
             if done {
                 break 'turn;
             }
-            if ran == check {
-                if ran >= most || turn_is_over(shared, began) {
+            if left == 0 {
+                ran += batch;
+                batch = every.min(most - ran);
+                left = batch;
+                if batch == 0 || turn_is_over(shared, began) {
                     break 'turn;
                 }
-                check = (ran + every).min(most);
             }
         }
     }
-    add(&shared.counters.items_run, ran as u64);
+    add(&shared.counters.items_run, (ran + batch - left) as u64);
 }
 
 /// Whether a turn that has work left should look at the poller now.
@@ -282,14 +287,14 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
 #[inline]
 fn poll(shared: &Shared, root: &mut Root<'_>, entry: &Entry<'_, ItemCell>) -> bool {
     if entry.slot == ROOT {
-        return poll_root(shared, root, entry.generation());
+        return poll_root(shared, root, entry.word());
     }
     shared.poll_item(entry);
     false
 }
 
 /// Polls the root future. Its panics are its caller's and unwind through the turn.
-fn poll_root(shared: &Shared, root: &mut Root<'_>, generation: u32) -> bool {
+fn poll_root(shared: &Shared, root: &mut Root<'_>, word: Word) -> bool {
     struct Rest<'a>(&'a Shared);
     impl Drop for Rest<'_> {
         fn drop(&mut self) {
@@ -298,7 +303,7 @@ fn poll_root(shared: &Shared, root: &mut Root<'_>, generation: u32) -> bool {
     }
     shared.running_slot.set(ROOT);
     let _rest = Rest(shared);
-    let waker = wake::waker(shared.home.word(ROOT, generation));
+    let waker = wake::waker(word);
     budget::grant(shared.config.operations);
     root(&mut Context::from_waker(&waker)).is_ready()
 }

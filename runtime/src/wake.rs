@@ -36,42 +36,33 @@ pub(crate) fn at_home<R>(home: &Home, f: impl FnOnce() -> R) -> R {
 pub(crate) type Word = usize;
 
 impl Home {
-    /// Returns the word of an item.
-    #[inline]
-    pub(crate) fn word(&self, slot: u32, generation: u32) -> Word {
-        (self.number.get() as usize) << (GENERATION_BITS + SLOT_BITS)
-            | (generation as usize) << SLOT_BITS
-            | slot as usize
-    }
-
     /// Wakes a waiter of ours inside a turn of this loop, or gives it back: a foreign one runs code of
     /// its own.
-    #[inline(always)] // once per event
+    #[inline]
     pub(crate) fn wake_ours(&self, waiter: Waker) -> Option<Waker> {
         if !is_ours(&waiter) {
             return Some(waiter);
         }
-        let word = waiter.data().addr();
-        if loop_of(word) == self.number.get() {
-            self.queue.wake(slot_of(word), generation_of(word));
-        } else {
-            wake_raw(waiter.data());
-        }
+        self.wake_word(waiter.data().addr());
         None
+    }
+
+    /// Wakes the item of a word inside a turn of this loop.
+    #[inline(always)] // once per event
+    pub(crate) fn wake_word(&self, word: Word) {
+        if self.queue.wake(word).is_err() {
+            wake_abroad(word);
+        }
     }
 
     /// Whether this is the waker of the item that is in `slot` now.
     pub(crate) fn is_waker_of(&self, slot: u32, waker: &Waker) -> bool {
-        is_ours(waker) && waker.data().addr() == self.word(slot, self.queue.generation(slot))
+        is_ours(waker) && waker.data().addr() == self.queue.word(slot, self.queue.generation(slot))
     }
 }
 
 const fn slot_of(word: Word) -> u32 {
     (word & ((1 << SLOT_BITS) - 1)) as u32
-}
-
-const fn generation_of(word: Word) -> u32 {
-    ((word >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)) as u32
 }
 
 const fn loop_of(word: Word) -> u32 {
@@ -91,10 +82,8 @@ fn wake_raw(word: *const ()) {
 fn wake_word(word: Word) {
     let woken = HOME.try_with(|cell| {
         cell.with(|home| match home {
-            Some(home) if home.number.get() == loop_of(word) => {
-                home.queue.wake(slot_of(word), generation_of(word));
-            }
-            _ => wake_abroad(word),
+            Some(home) => home.wake_word(word),
+            None => wake_abroad(word),
         });
     });
     if woken.is_err() {

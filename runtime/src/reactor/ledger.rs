@@ -2,12 +2,19 @@
 //!
 //! The poller is edge-triggered, so readiness is remembered here until an operation saw WouldBlock.
 //! The closed bits stay for good: with data and end-of-file in one event no second event comes.
+//!
+//! One word of flags holds all of it that is looked at often, so that an event, an operation and a
+//! wait each read and write it once: bits of `Ready`, the directions the poller watches, who waits.
+//!
+//! Invariant (Waiting): `one(d)` is set exactly while the word and the owner of direction `d` are those
+//! of a waiter; `more(d)` exactly while its list has some. A key waits in one place at most.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::task::Waker;
 
-use crate::wake;
+use crate::wake::{self, Word};
 
 /// What a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +26,10 @@ pub enum Direction {
     Write,
     /// Priority data is there, such as TCP's urgent byte.
     Priority,
+}
+
+impl Direction {
+    const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Priority];
 }
 
 /// A set of readiness bits.
@@ -59,13 +70,13 @@ impl Ready {
 /// A future keeps one, starting with [`WaitKey::new`]; the `poll_` forms of a trait, which have one
 /// slot for whoever polled last, use [`WaitKey::last_poller`].
 #[derive(Debug, PartialEq, Eq)]
-pub struct WaitKey(u32);
+pub struct WaitKey(u64);
 
 impl WaitKey {
     /// Makes the key of the `poll_` forms: the last one to poll is woken.
     #[must_use]
     pub const fn last_poller() -> Self {
-        Self(u32::MAX)
+        Self(u64::MAX)
     }
 
     /// Makes a key that is not waiting yet.
@@ -81,125 +92,47 @@ impl Default for WaitKey {
     }
 }
 
-/// How many keys there are: neither 0 nor that of `WaitKey::last_poller`.
-const KEYS: u64 = u32::MAX as u64 - 1;
-
 /// Waiters by their keys.
-type Crowd = Vec<(u32, Waker)>;
+type Crowd = Vec<(u64, Waker)>;
 
-/// Who waits for one direction: the first inline, others in a list.
+/// Who waits for one direction. The ledger's flags say what of it counts.
 #[derive(Default)]
 struct Waiters {
-    first: Cell<Option<Waker>>,
-    /// Whose waker `first` is; 0 while it is empty.
-    owner: Cell<u32>,
-    /// How many `others` there are.
-    crowd: Cell<u32>,
-    /// Those that came while `first` was taken; none while it is empty. The keys are never 0.
+    /// The number that is the waker of one waiter, an item of a loop of ours.
+    word: Cell<Word>,
+    /// Its key.
+    owner: Cell<u64>,
+    /// Those that came while somebody waited, and those with wakers of other libraries. Kept when
+    /// empty: who came once comes again.
     others: Cell<Option<Box<Crowd>>>,
 }
 
-impl Waiters {
-    /// Stores or replaces the waiter of a key. Returns the waker replaced.
-    #[inline]
-    fn set(&self, key: u32, waker: Waker) -> Option<Waker> {
-        let owner = self.owner.get();
-        if owner == 0 || owner == key {
-            self.owner.set(key);
-            return self.first.replace(Some(waker));
-        }
-        self.set_other(key, waker)
-    }
+/// The poller watches a direction: `Ready::clearable`, shifted.
+const WATCHED_SHIFT: u32 = 8;
+/// The loop that registered the source is gone.
+const ORPHAN: u32 = 1 << 15;
 
-    #[cold]
-    fn set_other(&self, key: u32, waker: Waker) -> Option<Waker> {
-        let mut others = self.others.take().unwrap_or_default();
-        let old = match others.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, old)) => Some(std::mem::replace(old, waker)),
-            None => {
-                others.push((key, waker));
-                None
-            }
-        };
-        self.crowd.set(others.len() as u32);
-        self.others.set(Some(others));
-        old
-    }
+/// One waits for this direction by its word.
+const fn one(direction: Direction) -> u32 {
+    1 << (16 + direction as u32)
+}
 
-    /// Removes the waiter of a key. Returns its waker.
-    #[inline]
-    fn remove(&self, key: u32) -> Option<Waker> {
-        match self.owner.get() {
-            // Nobody waits: woken before, as usual.
-            0 => None,
-            owner => self.remove_one(owner == key, key),
-        }
-    }
+/// Some wait for this direction in the list.
+const fn more(direction: Direction) -> u32 {
+    1 << (24 + direction as u32)
+}
 
-    #[cold]
-    fn remove_one(&self, first: bool, key: u32) -> Option<Waker> {
-        let mut others = self.others.take();
-        let removed = if first {
-            let next = others.as_mut().and_then(|others| others.pop());
-            self.owner.set(next.as_ref().map_or(0, |(key, _)| *key));
-            self.first.replace(next.map(|(_, waker)| waker))
-        } else {
-            others.as_mut().and_then(|others| {
-                let index = others.iter().position(|(other, _)| *other == key)?;
-                Some(others.remove(index).1)
-            })
-        };
-        self.crowd.set(others.as_ref().map_or(0, |others| others.len() as u32));
-        self.others.set(others.filter(|others| !others.is_empty()));
-        removed
-    }
-
-    fn has(&self, key: u32) -> bool {
-        let in_list = |others: &Crowd| others.iter().any(|(other, _)| *other == key);
-        let others = self.others.take();
-        let found = self.owner.get() == key || others.as_deref().is_some_and(in_list);
-        self.others.set(others);
-        found
-    }
-
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.owner.get() == 0
-    }
-
-    #[inline]
-    fn has_others(&self) -> bool {
-        self.crowd.get() != 0
-    }
-
-    /// Hands out all waiters.
-    fn wake_all(&self, wake: &mut impl FnMut(Waker)) {
-        if self.owner.replace(0) == 0 {
-            return;
-        }
-        if let Some(waker) = self.first.take() {
-            wake(waker);
-        }
-        // Taken as a whole: a waiter that comes back must not be woken twice by one event.
-        self.crowd.set(0);
-        if let Some(others) = self.others.take() {
-            others.into_iter().for_each(|(_, waker)| wake(waker));
-        }
-    }
+const fn watched(direction: Direction) -> u32 {
+    (Ready::clearable(direction) as u32) << WATCHED_SHIFT
 }
 
 /// The readiness and the waiters of one source.
 pub(crate) struct Ledger {
-    /// Bits of `Ready`. Set by events, cleared by operations that saw WouldBlock.
-    ready: Cell<u8>,
-    /// Directions that the poller watches, as the bits READABLE, WRITABLE and PRIORITY.
-    watched: Cell<u8>,
-    /// Set once the loop that registered the source is gone.
-    orphan: Cell<bool>,
-    readers: Waiters,
-    writers: Waiters,
-    /// Priority waiters are rare; they share one list with a box of its own.
-    urgent: RefCell<Option<Box<Waiters>>>,
+    /// Bits of `Ready`, set by events, cleared by operations that saw WouldBlock; above them
+    /// `watched`, `ORPHAN`, `one` and `more`.
+    flags: Cell<u32>,
+    /// By direction.
+    waiters: [Waiters; 3],
     /// How many keys were given to waiters.
     keys: Cell<u64>,
 }
@@ -207,25 +140,32 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Makes a ledger that believes in these bits until an operation says otherwise.
     pub(crate) fn new(ready: u8) -> Self {
-        Self {
-            ready: Cell::new(ready),
-            watched: Cell::new(0),
-            orphan: Cell::new(false),
-            readers: Waiters::default(),
-            writers: Waiters::default(),
-            urgent: RefCell::new(None),
-            keys: Cell::new(0),
-        }
+        Self { flags: Cell::new(u32::from(ready)), waiters: Default::default(), keys: Cell::new(0) }
+    }
+
+    #[inline]
+    fn has(&self, bits: u32) -> bool {
+        self.flags.get() & bits != 0
+    }
+
+    #[inline]
+    fn set(&self, bits: u32) {
+        self.flags.set(self.flags.get() | bits);
+    }
+
+    #[inline]
+    fn unset(&self, bits: u32) {
+        self.flags.set(self.flags.get() & !bits);
     }
 
     #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
-        self.ready.get() & Ready::mask(direction) != 0
+        self.has(Ready::mask(direction).into())
     }
 
     /// Whether the direction is ready, its end apart.
     pub(crate) fn is_open_ready(&self, direction: Direction) -> bool {
-        self.ready.get() & Ready::clearable(direction) != 0
+        self.has(Ready::clearable(direction).into())
     }
 
     /// Whether the direction is closed for good.
@@ -236,53 +176,66 @@ impl Ledger {
             Direction::Priority => Ready::PRIORITY_CLOSED,
             Direction::Write => Ready::WRITE_CLOSED,
         };
-        self.ready.get() & closed != 0
+        self.has(closed.into())
     }
 
     /// Forgets that a direction was ready; closed stays closed.
     #[inline]
     pub(crate) fn clear(&self, direction: Direction) {
-        self.ready.set(self.ready.get() & !Ready::clearable(direction));
+        self.unset(Ready::clearable(direction).into());
     }
 
     /// Forgets the closed bits too, because an operation just saw WouldBlock in spite of them: a
     /// socket that was registered before it was connected reports itself closed.
     pub(crate) fn clear_closed(&self, direction: Direction) {
-        self.ready.set(self.ready.get() & !Ready::mask(direction));
+        self.unset(Ready::mask(direction).into());
     }
 
     /// Adds readiness that is only believed in; nobody is woken.
     pub(crate) fn assume(&self, ready: u8) {
-        self.ready.set(self.ready.get() | ready);
+        self.set(ready.into());
     }
 
     /// Adds readiness that came as an event, and hands out who waited for it.
-    pub(crate) fn mark(&self, ready: Ready, wake: &mut impl FnMut(Waker)) {
-        self.ready.set(self.ready.get() | ready.0);
-        if ready.0 & Ready::mask(Direction::Read) != 0 {
-            self.readers.wake_all(wake);
-        }
-        if ready.0 & Ready::mask(Direction::Write) != 0 {
-            self.writers.wake_all(wake);
-        }
-        if ready.0 & Ready::mask(Direction::Priority) != 0 {
-            if let Some(urgent) = &*self.urgent.borrow() {
-                urgent.wake_all(wake);
+    #[inline(never)] // rare
+    pub(crate) fn mark(&self, ready: Ready, woken: &mut Vec<Waker>) {
+        self.set(ready.0.into());
+        for direction in Direction::ALL {
+            if ready.0 & Ready::mask(direction) != 0 {
+                self.take_all(direction, woken);
             }
         }
     }
 
     /// As `mark` for what nearly every event is: readable, perhaps writable too but nobody waits for
-    /// that, and one waiter at most, which is returned. `Err`: it is not that, and nothing was done.
+    /// that, and at most one waiter of ours, whose word is returned. `Err`: it is not that, and nothing
+    /// was done.
     #[inline]
-    pub(crate) fn mark_readable(&self, ready: Ready) -> Result<Option<Waker>, ()> {
+    pub(crate) fn mark_readable(&self, ready: Ready) -> Result<Option<Word>, ()> {
+        const RARE: u32 = more(Direction::Read) | one(Direction::Write) | more(Direction::Write);
+        let flags = self.flags.get();
         let usual = ready.0 | Ready::WRITABLE == Ready::READABLE | Ready::WRITABLE;
-        if !usual || self.readers.has_others() || !self.writers.is_empty() {
+        if !usual || flags & RARE != 0 {
             return Err(());
         }
-        self.ready.set(self.ready.get() | ready.0);
-        self.readers.owner.set(0);
-        Ok(self.readers.first.take())
+        let waits = flags & one(Direction::Read) != 0;
+        self.flags.set((flags | u32::from(ready.0)) & !one(Direction::Read));
+        Ok(waits.then(|| self.waiters[Direction::Read as usize].word.get()))
+    }
+
+    /// Hands out all waiters of a direction.
+    fn take_all(&self, direction: Direction, woken: &mut Vec<Waker>) {
+        let waiters = &self.waiters[direction as usize];
+        let flags = self.flags.get();
+        self.flags.set(flags & !(one(direction) | more(direction)));
+        if flags & one(direction) != 0 {
+            woken.push(ManuallyDrop::into_inner(wake::waker(waiters.word.get())));
+        }
+        if flags & more(direction) != 0 {
+            let mut others = waiters.others.take().unwrap_or_default();
+            woken.extend(others.drain(..).map(|(_, waker)| waker));
+            waiters.others.set(Some(others));
+        }
     }
 
     /// Waits: stores the waker under the key. Returns a waker to be dropped with nothing borrowed.
@@ -294,101 +247,100 @@ impl Ledger {
         waker: &Waker,
     ) -> Option<Waker> {
         if key.0 == 0 {
-            key.0 = self.new_key(direction);
+            let given = self.keys.get() + 1;
+            self.keys.set(given);
+            key.0 = given;
         }
-        let waker = wake::copy(waker);
-        match direction {
-            Direction::Read => self.readers.set(key.0, waker),
-            Direction::Write => self.writers.set(key.0, waker),
-            Direction::Priority => {
-                self.urgent.borrow_mut().get_or_insert_default().set(key.0, waker)
-            }
+        if !wake::is_ours(waker) {
+            return self.wait_among(direction, key.0, waker);
         }
+        let flags = self.flags.get();
+        if flags & (one(direction) | more(direction)) != 0 {
+            return self.wait_among(direction, key.0, waker);
+        }
+        self.flags.set(flags | one(direction));
+        let waiters = &self.waiters[direction as usize];
+        waiters.owner.set(key.0);
+        waiters.word.set(waker.data().addr());
+        None
     }
 
-    /// Numbers a waiter. Once the numbers have wrapped, those that still wait are passed over.
-    #[inline]
-    fn new_key(&self, direction: Direction) -> u32 {
-        let given = self.keys.get();
-        self.keys.set(given + 1);
-        if given < KEYS { given as u32 + 1 } else { self.wrapped_key(direction) }
-    }
-
+    /// Waits in the list.
     #[cold]
-    fn wrapped_key(&self, direction: Direction) -> u32 {
-        loop {
-            let given = self.keys.get();
-            self.keys.set(given + 1);
-            let key = (given % KEYS) as u32 + 1;
-            if !self.waits(direction, key) {
-                return key;
-            }
-        }
+    fn wait_among(&self, direction: Direction, key: u64, waker: &Waker) -> Option<Waker> {
+        let waker = wake::copy(waker);
+        let old = self.remove(direction, key);
+        let waiters = &self.waiters[direction as usize];
+        let mut others = waiters.others.take().unwrap_or_default();
+        others.push((key, waker));
+        waiters.others.set(Some(others));
+        self.set(more(direction));
+        old
     }
 
-    fn waits(&self, direction: Direction, key: u32) -> bool {
-        match direction {
-            Direction::Read => self.readers.has(key),
-            Direction::Write => self.writers.has(key),
-            Direction::Priority => self.urgent.borrow().as_ref().is_some_and(|w| w.has(key)),
+    /// Removes the waiter of a key. Returns its waker.
+    fn remove(&self, direction: Direction, key: u64) -> Option<Waker> {
+        let waiters = &self.waiters[direction as usize];
+        if self.has(one(direction)) && waiters.owner.get() == key {
+            self.unset(one(direction));
+            return Some(ManuallyDrop::into_inner(wake::waker(waiters.word.get())));
         }
+        let mut others = waiters.others.take()?;
+        let found = others.iter().position(|(other, _)| *other == key);
+        let removed = found.map(|index| others.remove(index).1);
+        if others.is_empty() {
+            self.unset(more(direction));
+        }
+        waiters.others.set(Some(others));
+        removed
     }
 
     /// Whether the loop that would wake the waiters is gone.
     pub(crate) fn is_orphan(&self) -> bool {
-        self.orphan.get()
+        self.has(ORPHAN)
     }
 
     /// Whether the poller watches this direction, on a loop that lives.
     #[inline]
     pub(crate) fn is_watched(&self, direction: Direction) -> bool {
-        self.watched.get() & Ready::clearable(direction) != 0
+        self.has(watched(direction))
     }
 
     /// Notes that the poller watches this direction.
     pub(crate) fn watch(&self, direction: Direction) {
-        self.watched.set(self.watched.get() | Ready::clearable(direction));
+        self.set(watched(direction));
     }
 
     /// Hands out all who wait, for good: they look, and find that their loop is gone.
-    pub(crate) fn release(&self, wake: &mut impl FnMut(Waker)) {
-        self.orphan.set(true);
-        self.watched.set(0);
-        self.readers.wake_all(wake);
-        self.writers.wake_all(wake);
-        if let Some(urgent) = &*self.urgent.borrow() {
-            urgent.wake_all(wake);
+    pub(crate) fn release(&self, woken: &mut Vec<Waker>) {
+        self.set(ORPHAN);
+        for direction in Direction::ALL {
+            self.unset(watched(direction));
+            self.take_all(direction, woken);
         }
     }
 
     /// Whether anybody waits for this direction.
     #[inline]
     pub(crate) fn has_waiters(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Read => !self.readers.is_empty(),
-            Direction::Write => !self.writers.is_empty(),
-            Direction::Priority => true,
-        }
+        self.has(one(direction) | more(direction))
     }
 
     /// Ends a wait. Returns a waker to be dropped with nothing borrowed.
     pub(crate) fn unwait(&self, direction: Direction, key: &mut WaitKey) -> Option<Waker> {
-        let key = match key.0 {
-            0 => return None,
-            u32::MAX => u32::MAX,
-            _ => std::mem::take(&mut key.0),
-        };
-        match direction {
-            Direction::Read => self.readers.remove(key),
-            Direction::Write => self.writers.remove(key),
-            Direction::Priority => self.urgent.borrow().as_ref()?.remove(key),
+        match key.0 {
+            0 => None,
+            u64::MAX => self.remove(direction, u64::MAX),
+            _ => self.remove(direction, std::mem::take(&mut key.0)),
         }
     }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("ready", &Ready(self.ready.get())).finish_non_exhaustive()
+        f.debug_struct("Ledger")
+            .field("ready", &Ready(self.flags.get() as u8))
+            .finish_non_exhaustive()
     }
 }
 

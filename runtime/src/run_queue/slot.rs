@@ -2,27 +2,31 @@
 
 use std::cell::Cell;
 
-use super::NONE;
+use super::{GENERATION_BITS, NONE, SLOT_BITS};
 
 /// The slot holds an item (or the root future). Cleared when the item ends.
-pub(super) const LIVE: u32 = 1;
+pub(super) const LIVE: usize = 1;
 /// The slot is in a list.
-pub(super) const LISTED: u32 = 1 << 1;
+pub(super) const LISTED: usize = 1 << 1;
 /// The item was woken and has not been polled since.
-pub(super) const WOKEN: u32 = 1 << 2;
+pub(super) const WOKEN: usize = 1 << 2;
 /// The item is paused: wakes are remembered, polls wait for `resume`.
-pub(super) const PAUSED: u32 = 1 << 3;
+pub(super) const PAUSED: usize = 1 << 3;
 /// The item was cancelled while it was being polled; it ends as the poll returns.
-pub(super) const CANCEL: u32 = 1 << 4;
+pub(super) const CANCEL: usize = 1 << 4;
 /// The slot is in the list of the next turn.
-pub(super) const LATER: u32 = 1 << 5;
-/// The generation stands above the flags.
-pub(super) const SHIFT: u32 = 8;
+pub(super) const LATER: usize = 1 << 5;
+/// The flags' bits; the loop's number and the generation stand above them, as in a waker's word.
+pub(super) const FLAGS: usize = (1 << SLOT_BITS) - 1;
 
-/// One slot: 8 bytes and what its user keeps in it.
+pub(super) const fn generation_of(state: usize) -> u32 {
+    ((state >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)) as u32
+}
+
+/// One slot: 16 bytes and what its user keeps in it.
 pub(super) struct Slot<T> {
-    /// Generation and flags. Zero: never used.
-    pub(super) state: Cell<u32>,
+    /// Loop, generation and flags. Zero: never used.
+    pub(super) state: Cell<usize>,
     /// The next slot of the list this one is in, `NONE` at its end.
     pub(super) next: Cell<u32>,
     pub(super) content: T,
@@ -38,15 +42,15 @@ impl<T: Default> Default for Slot<T> {
 pub(crate) struct Entry<'a, T> {
     pub(crate) slot: u32,
     /// As it was popped; the generation does not change before the item ends.
-    pub(super) state: u32,
+    pub(super) state: usize,
     pub(super) cell: &'a Slot<T>,
 }
 
 impl<'a, T> Entry<'a, T> {
-    /// Returns the generation that wakers of this slot carry now.
+    /// Returns the word of this slot's wakers.
     #[inline]
-    pub(crate) fn generation(&self) -> u32 {
-        self.state >> SHIFT
+    pub(crate) fn word(&self) -> usize {
+        self.state & !FLAGS | self.slot as usize
     }
 
     #[inline]
