@@ -4,17 +4,18 @@
 //! block for the first time: connections that never do cost no `epoll_ctl`.
 
 use std::cell::Cell as Flag;
-use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use loopline_runtime::budget;
+use loopline_runtime::budget::{self, Permit};
 use loopline_runtime::registration::{Direction, Registration, WaitKey};
 use mio::Interest;
 
+use self::op::{Op, Readied, Repeat};
 use crate::sys::{Cell, Pollable};
+
+mod op;
 
 /// A direction that is known when the code is compiled: an operation's future need not store it.
 pub(crate) trait Way {
@@ -97,7 +98,7 @@ impl<T: Pollable> Adapter<T> {
     }
 
     /// Tries an operation, and waits each time it would block.
-    #[inline]
+    #[inline(always)] // into the task, where the operation's parts are in registers
     pub(crate) fn poll_io<R>(
         &self,
         direction: Direction,
@@ -105,22 +106,51 @@ impl<T: Pollable> Adapter<T> {
         cx: &mut Context<'_>,
         mut op: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        while self.registration.is_ready(direction) {
+        if self.registration.is_ready(direction) {
             let permit = ready!(budget::poll_proceed(cx));
-            match op(&self.cell().get()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.registration.clear(direction);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => {
+            return match op(&self.cell().get()) {
+                Ok(done) => {
                     permit.spend();
-                    return Poll::Ready(result);
+                    Poll::Ready(Ok(done))
+                }
+                Err(error) => self.poll_failed((permit, error), direction, key, cx, &mut op),
+            };
+        }
+        self.poll_wait(direction, key, cx)
+    }
+
+    /// The rest of `poll_io` after an operation that failed: tries again where that is no failure.
+    ///
+    /// Apart, so that there is no loop around what nearly every operation is.
+    #[cold]
+    fn poll_failed<R>(
+        &self,
+        (mut permit, mut error): (Permit, io::Error),
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+        op: &mut dyn FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            match error.kind() {
+                io::ErrorKind::WouldBlock => self.registration.clear(direction),
+                io::ErrorKind::Interrupted => {}
+                _ => {
+                    permit.spend();
+                    return Poll::Ready(Err(error));
                 }
             }
-        }
-        match self.wait(direction, key, cx) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
+            if !self.registration.is_ready(direction) {
+                return self.poll_wait(direction, key, cx);
+            }
+            permit = ready!(budget::poll_proceed(cx));
+            match op(&self.cell().get()) {
+                Ok(done) => {
+                    permit.spend();
+                    return Poll::Ready(Ok(done));
+                }
+                Err(next) => error = next,
+            }
         }
     }
 
@@ -136,6 +166,16 @@ impl<T: Pollable> Adapter<T> {
             permit.spend();
             return Poll::Ready(Ok(()));
         }
+        self.poll_wait(direction, key, cx)
+    }
+
+    #[inline]
+    fn poll_wait<R>(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<R>> {
         match self.wait(direction, key, cx) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
@@ -200,7 +240,7 @@ impl<T: Pollable> Adapter<T> {
     #[inline]
     pub(crate) fn op<W: Way, R, F>(&self, op: F) -> Op<'_, T, W, F>
     where
-        F: FnMut(&T) -> io::Result<R>,
+        F: FnMut(&T, &Registration) -> io::Result<R>,
     {
         Op { adapter: self, key: WaitKey::new(), op, way: PhantomData }
     }
@@ -209,7 +249,7 @@ impl<T: Pollable> Adapter<T> {
     #[inline]
     pub(crate) fn repeat<W: Way, R, F>(&self, op: F) -> Repeat<'_, T, W, F>
     where
-        F: FnMut(&T) -> io::Result<Option<R>>,
+        F: FnMut(&T, &Registration) -> io::Result<Option<R>>,
     {
         Repeat { op: self.op(op) }
     }
@@ -266,84 +306,5 @@ const fn wanted(direction: Direction) -> Interest {
         Direction::Write => Interest::READABLE.add(Interest::WRITABLE),
         // Reading is always asked for, so that a peer that goes away is noticed.
         _ => Interest::READABLE,
-    }
-}
-
-/// An operation being awaited.
-pub(crate) struct Op<'a, T: Pollable, W: Way, F> {
-    adapter: &'a Adapter<T>,
-    key: WaitKey,
-    op: F,
-    way: PhantomData<W>,
-}
-
-/// Nothing in it is pinned: the closure is only called.
-impl<T: Pollable, W: Way, F> Unpin for Op<'_, T, W, F> {}
-
-impl<T: Pollable, W: Way, R, F: FnMut(&T) -> io::Result<R>> Future for Op<'_, T, W, F> {
-    type Output = io::Result<R>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        this.adapter.poll_io(W::DIRECTION, &mut this.key, cx, &mut this.op)
-    }
-}
-
-impl<T: Pollable, W: Way, F> Drop for Op<'_, T, W, F> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.key != WaitKey::new() {
-            self.adapter.registration.unwait(W::DIRECTION, &mut self.key);
-        }
-    }
-}
-
-/// An operation being awaited until all of it is done.
-pub(crate) struct Repeat<'a, T: Pollable, W: Way, F> {
-    op: Op<'a, T, W, F>,
-}
-
-impl<T, W, R, F> Future for Repeat<'_, T, W, F>
-where
-    T: Pollable,
-    W: Way,
-    F: FnMut(&T) -> io::Result<Option<R>>,
-{
-    type Output = io::Result<R>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        loop {
-            // The budget bounds this loop.
-            match ready!(Pin::new(&mut this.op).poll(cx)) {
-                Ok(None) => {}
-                Ok(Some(done)) => return Poll::Ready(Ok(done)),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-/// A wait without an operation.
-pub(crate) struct Readied<'a, T: Pollable> {
-    adapter: &'a Adapter<T>,
-    direction: Direction,
-    key: WaitKey,
-}
-
-impl<T: Pollable> Future for Readied<'_, T> {
-    type Output = io::Result<()>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        this.adapter.poll_ready(this.direction, &mut this.key, cx)
-    }
-}
-
-impl<T: Pollable> Drop for Readied<'_, T> {
-    fn drop(&mut self) {
-        self.adapter.registration.unwait(self.direction, &mut self.key);
     }
 }

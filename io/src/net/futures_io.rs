@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 use loopline_runtime::registration::{Direction, WaitKey};
 
-use super::TcpStream;
+use super::tcp_stream::{TcpStream, read_now, read_vectored_now};
 
 impl AsyncRead for &TcpStream {
     fn poll_read(
@@ -19,7 +19,7 @@ impl AsyncRead for &TcpStream {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         self.adapter().poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, |socket| {
-            self.read_now(socket, buf)
+            read_now(socket, self.adapter().registration(), buf)
         })
     }
 
@@ -29,7 +29,7 @@ impl AsyncRead for &TcpStream {
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         self.adapter().poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, |socket| {
-            self.read_vectored_now(socket, bufs)
+            read_vectored_now(socket, self.adapter().registration(), bufs)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
-use loopline_runtime::registration::Direction;
+use loopline_runtime::registration::{Direction, Registration};
 
 use super::addr::{ToAddrs, no_addresses};
 use crate::adapter::{Adapter, Reading, Writing};
@@ -60,7 +60,7 @@ impl TcpStream {
     async fn connect_one(addr: SocketAddr) -> io::Result<Self> {
         // Interrupted by a signal or not, the connection goes on by itself once the call was made.
         let adapter = Adapter::unready(mio::net::TcpStream::connect(addr)?);
-        let connected = adapter.op::<Writing, _, _>(|socket| {
+        let connected = adapter.op::<Writing, _, _>(|socket, _| {
             // Writable is a hint; only these two calls know.
             if let Some(error) = socket.take_error()? {
                 return Err(error);
@@ -117,7 +117,7 @@ impl TcpStream {
     ///
     /// Strict: a wait that is dropped has read nothing.
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.adapter.op::<Reading, _, _>(|socket| self.read_now(socket, buf))
+        self.adapter.op::<Reading, _, _>(|socket, registration| read_now(socket, registration, buf))
     }
 
     /// Reads into several buffers; as [`TcpStream::read`].
@@ -133,7 +133,9 @@ impl TcpStream {
         &self,
         bufs: &mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> {
-        self.adapter.op::<Reading, _, _>(|socket| self.read_vectored_now(socket, bufs))
+        self.adapter.op::<Reading, _, _>(|socket, registration| {
+            read_vectored_now(socket, registration, bufs)
+        })
     }
 
     /// Fills the buffer. Returns its length.
@@ -147,9 +149,9 @@ impl TcpStream {
     /// None: what was read so far is lost with the future, unless the caller keeps the buffer.
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let mut filled = 0;
-        self.adapter.repeat::<Reading, _, _>(move |socket| {
+        self.adapter.repeat::<Reading, _, _>(move |socket, registration| {
             if filled < buf.len() {
-                match self.read_now(socket, &mut buf[filled..])? {
+                match read_now(socket, registration, &mut buf[filled..])? {
                     0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                     n => filled += n,
                 }
@@ -168,7 +170,7 @@ impl TcpStream {
     ///
     /// Strict.
     pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.adapter.op::<Reading, _, _>(|socket| socket.peek(buf))
+        self.adapter.op::<Reading, _, _>(|socket, _| socket.peek(buf))
     }
 
     /// Writes from a buffer, and waits if there is no room. Returns how much was taken.
@@ -181,7 +183,7 @@ impl TcpStream {
     ///
     /// Strict: a wait that is dropped has written nothing.
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.adapter.op::<Writing, _, _>(|mut socket| socket.write(buf))
+        self.adapter.op::<Writing, _, _>(|mut socket, _| socket.write(buf))
     }
 
     /// Writes from several buffers; as [`TcpStream::write`].
@@ -194,7 +196,7 @@ impl TcpStream {
     ///
     /// Strict.
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
-        self.adapter.op::<Writing, _, _>(|mut socket| socket.write_vectored(bufs))
+        self.adapter.op::<Writing, _, _>(|mut socket, _| socket.write_vectored(bufs))
     }
 
     /// Writes the whole buffer.
@@ -207,15 +209,16 @@ impl TcpStream {
     ///
     /// Partial: bytes already written stay written, and the caller does not learn how many.
     pub fn write_all(&self, mut buf: &[u8]) -> impl Future<Output = io::Result<()>> {
-        self.adapter.repeat::<Writing, _, _>(move |mut socket| {
+        self.adapter.repeat::<Writing, _, _>(move |mut socket, _| {
             if buf.is_empty() {
                 return Ok(Some(()));
             }
             match socket.write(buf)? {
                 0 => Err(io::ErrorKind::WriteZero.into()),
+                n if n == buf.len() => Ok(Some(())),
                 n => {
                     buf = &buf[n..];
-                    Ok(buf.is_empty().then_some(()))
+                    Ok(None)
                 }
             }
         })
@@ -255,36 +258,38 @@ impl TcpStream {
     pub fn shutdown_half(&self, how: Shutdown) -> io::Result<()> {
         self.adapter.cell().get().shutdown(how)
     }
+}
 
-    /// Reads, and notes a short read: the socket was emptied, so the next read would block.
-    #[inline]
-    pub(crate) fn read_now(
-        &self,
-        mut socket: &mio::net::TcpStream,
-        buf: &mut [u8],
-    ) -> io::Result<usize> {
-        let n = socket.read(buf)?;
-        self.note_read(n, buf.len());
-        Ok(n)
-    }
+/// Reads, and notes a short read: the socket was emptied, so the next read would block.
+#[inline]
+pub(super) fn read_now(
+    mut socket: &mio::net::TcpStream,
+    registration: &Registration,
+    buf: &mut [u8],
+) -> io::Result<usize> {
+    let n = socket.read(buf)?;
+    note_read(registration, n, buf.len());
+    Ok(n)
+}
 
-    pub(crate) fn read_vectored_now(
-        &self,
-        mut socket: &mio::net::TcpStream,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> io::Result<usize> {
-        let n = socket.read_vectored(bufs)?;
-        self.note_read(n, bufs.iter().map(|buf| buf.len()).sum());
-        Ok(n)
-    }
+/// As `read_now`, into several buffers.
+pub(super) fn read_vectored_now(
+    mut socket: &mio::net::TcpStream,
+    registration: &Registration,
+    bufs: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    let n = socket.read_vectored(bufs)?;
+    note_read(registration, n, bufs.iter().map(|buf| buf.len()).sum());
+    Ok(n)
+}
 
-    /// A short read saves the system call that would only say WouldBlock. Not where mio has to see
-    /// it (Windows, poll(2)). The closed bits stay: end-of-file brings no second event.
-    #[inline]
-    fn note_read(&self, n: usize, wanted: usize) {
-        if SHORT_READ_EMPTIES && 0 < n && n < wanted {
-            self.adapter.registration().clear_open(Direction::Read);
-        }
+/// A short read saves the system call that would only say WouldBlock. Not where mio has to see
+/// it (Windows, poll(2)). The closed bits stay: end-of-file brings no second event.
+#[inline]
+fn note_read(registration: &Registration, n: usize, wanted: usize) {
+    // Not zero: that is the end. Less one, both are one comparison.
+    if SHORT_READ_EMPTIES && n.wrapping_sub(1) < wanted.wrapping_sub(1) {
+        registration.clear_open(Direction::Read);
     }
 }
 

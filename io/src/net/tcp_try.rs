@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Write};
 
 use loopline_runtime::registration::Direction;
 
-use super::TcpStream;
+use super::tcp_stream::{TcpStream, read_now, read_vectored_now};
 
 impl TcpStream {
     /// Waits until a read is worth trying: something is there, the peer has ended, or it failed.
@@ -39,7 +39,8 @@ impl TcpStream {
     ///
     /// `WouldBlock` if nothing is there: then [`TcpStream::readable`] waits.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.adapter().try_io(Direction::Read, |socket| self.read_now(socket, buf))
+        self.adapter()
+            .try_io(Direction::Read, |socket| read_now(socket, self.adapter().registration(), buf))
     }
 
     /// Reads into several buffers, without waiting; as [`TcpStream::try_read`].
@@ -48,7 +49,9 @@ impl TcpStream {
     ///
     /// `WouldBlock` if nothing is there.
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.adapter().try_io(Direction::Read, |socket| self.read_vectored_now(socket, bufs))
+        self.adapter().try_io(Direction::Read, |socket| {
+            read_vectored_now(socket, self.adapter().registration(), bufs)
+        })
     }
 
     /// Writes what there is room for, without waiting.
