@@ -139,6 +139,7 @@ impl<T: Default> RunQueue<T> {
 
     /// Returns the word of a slot and a generation, which wraps.
     pub(crate) fn word(&self, slot: u32, generation: u32) -> usize {
+        debug_assert!(slot as usize <= FLAGS);
         let generation = generation as usize & ((1 << GENERATION_BITS) - 1);
         self.loop_bits | generation << SLOT_BITS | slot as usize
     }
