@@ -140,7 +140,8 @@ impl Waiters {
     fn remove_one(&self, first: bool, key: u32) -> Option<Waker> {
         let mut others = self.others.take();
         let removed = if first {
-            let next = others.as_mut().and_then(|others| others.pop());
+            // The one that came next.
+            let next = others.as_mut().filter(|o| !o.is_empty()).map(|others| others.remove(0));
             self.owner.set(next.as_ref().map_or(0, |(key, _)| *key));
             self.first.replace(next.map(|(_, waker)| waker))
         } else {
