@@ -162,10 +162,12 @@ pub(crate) trait Item {
     fn take_panic(&self) -> Option<Payload>;
 }
 
-/// Drops a panic's payload; one that panics in its own destructor is let go.
+/// Drops a panic's payload, and what that panics with; a third panic is let go.
 pub(crate) fn drop_payload(payload: Payload) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    let Err(second) = dropped else { return };
+    if let Err(third) = catch_unwind(AssertUnwindSafe(|| drop(second))) {
+        std::mem::forget(third);
     }
 }
 
