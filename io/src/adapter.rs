@@ -205,13 +205,14 @@ impl<T: Pollable> Adapter<T> {
         Op { adapter: self, key: WaitKey::new(), op, way: PhantomData }
     }
 
-    /// Makes a future of an operation that is repeated until it gives `Some`.
+    /// Makes a future of an operation that is repeated until it gives `Some`; or of none, if there is
+    /// nothing to do.
     #[inline]
-    pub(crate) fn repeat<W: Way, R, F>(&self, op: F) -> Repeat<'_, T, W, F>
+    pub(crate) fn repeat<W: Way, R, F>(&self, done: Option<R>, op: F) -> Repeat<'_, T, W, R, F>
     where
         F: FnMut(&T) -> io::Result<Option<R>>,
     {
-        Repeat { op: self.op(op) }
+        Repeat { op: self.op(op), done }
     }
 
     /// Waits until an operation is worth trying.
@@ -300,11 +301,16 @@ impl<T: Pollable, W: Way, F> Drop for Op<'_, T, W, F> {
 }
 
 /// An operation being awaited until all of it is done.
-pub(crate) struct Repeat<'a, T: Pollable, W: Way, F> {
+pub(crate) struct Repeat<'a, T: Pollable, W: Way, R, F> {
     op: Op<'a, T, W, F>,
+    /// The result, if there was nothing to do.
+    done: Option<R>,
 }
 
-impl<T, W, R, F> Future for Repeat<'_, T, W, F>
+/// Nothing in it is pinned.
+impl<T: Pollable, W: Way, R, F> Unpin for Repeat<'_, T, W, R, F> {}
+
+impl<T, W, R, F> Future for Repeat<'_, T, W, R, F>
 where
     T: Pollable,
     W: Way,
@@ -315,6 +321,9 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if let Some(done) = this.done.take() {
+            return Poll::Ready(Ok(done));
+        }
         loop {
             // The budget bounds this loop.
             match ready!(Pin::new(&mut this.op).poll(cx)) {

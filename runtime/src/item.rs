@@ -155,8 +155,11 @@ pub(crate) trait Item {
     /// Ends an item whose `poll` unwound: drops the future and keeps the payload as its output.
     fn fail(&self, payload: Payload);
 
-    /// Drops the future of an item at rest. Returns what the destructor panicked with.
-    fn cancel(&self) -> Option<Payload>;
+    /// Drops the future of an item at rest. What the destructor panics with becomes its output.
+    fn cancel(&self);
+
+    /// Drops an output that nobody will take. Returns what its destructor panicked with.
+    fn drop_output(&self) -> Option<Payload>;
 
     /// Takes the payload of a panic nobody has seen.
     fn take_panic(&self) -> Option<Payload>;

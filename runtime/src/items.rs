@@ -194,11 +194,14 @@ impl Shared {
 
     /// Drops the future of an item whose slot is free already, then tells its handle.
     fn drop_cancelled(&self, item: Rc<dyn Item>) {
-        if let Some(payload) = item.cancel() {
-            self.unobserved(&item.header().to_string(), payload);
-        }
+        item.cancel();
         if let Some(waiter) = item.header().take_waiter() {
             self.wake_waiter(waiter);
+        }
+        if Rc::strong_count(&item) == 1 {
+            if let Some(payload) = item.take_panic() {
+                self.unobserved(&item.header().to_string(), payload);
+            }
         }
     }
 

@@ -9,7 +9,7 @@
 //!  Future ──poll──> Busy ──Pending──> Future
 //!                    ├──Ready──> Emptied (future dropped here) ──> Output ──taken──> Spent
 //!                    └──panic──> Emptied (future dropped here) ──> Output (the payload)
-//!  Future ──cancel──> Emptied (future dropped here) ──> Cancelled
+//!  Future ──cancel──> Emptied (future dropped here) ──> Cancelled, or Output (a panic's payload)
 //! ```
 //!
 //! Invariant (Busy): while the state is `Busy` or `Emptied` exactly one call on this thread's stack,
@@ -138,13 +138,21 @@ impl<F: Future> Item for Task<F> {
         self.put_output(Err(payload));
     }
 
-    fn cancel(&self) -> Option<Payload> {
+    fn cancel(&self) {
         if self.header.state.get() != State::Future {
+            return;
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.drop_future())) {
+            Ok(()) => self.header.state.set(State::Cancelled),
+            Err(payload) => self.put_output(Err(payload)),
+        }
+    }
+
+    fn drop_output(&self) -> Option<Payload> {
+        if self.header.state.get() != State::Output {
             return None;
         }
-        let dropped = catch_unwind(AssertUnwindSafe(|| self.drop_future()));
-        self.header.state.set(State::Cancelled);
-        dropped.err()
+        catch_unwind(AssertUnwindSafe(|| drop(self.take_output()))).err()
     }
 
     fn take_panic(&self) -> Option<Payload> {
