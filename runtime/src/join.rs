@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
-use crate::current::with_loop;
+use crate::current::{with_loop, with_owner};
 use crate::item::{Payload, TaskId, drop_payload};
 use crate::shared::report;
 use crate::task::Joinable;
@@ -86,7 +86,9 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn control(&self) -> Control {
         let header = self.task.header();
-        Control::new(header.loop_id, header.slot, header.id)
+        // Of a loop that is gone: one that does nothing, as no loop has the id 0.
+        let loop_id = with_owner(header, |shared| shared.map_or(0, |shared| shared.id));
+        Control::new(loop_id, header.slot, header.id)
     }
 }
 
@@ -129,7 +131,7 @@ impl<T> Drop for JoinHandle<T> {
             return;
         }
         if let Some(payload) = self.task.take_panic().or_else(|| self.task.drop_output()) {
-            with_loop(header.loop_id, |shared| match shared {
+            with_owner(header, |shared| match shared {
                 Some(shared) => shared.unobserved(&header.to_string(), payload),
                 None => {
                     report(None, &header.to_string(), &payload);
