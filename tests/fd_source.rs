@@ -277,3 +277,26 @@ fn a_reference_is_a_source_too_and_the_owner_keeps_the_descriptor() {
         assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
     });
 }
+
+// contract 2, 6
+#[test]
+fn what_came_with_the_end_is_read_in_pieces_and_then_the_source_ends() {
+    let (near, mut far) = sockets();
+    far.write_all(b"seven b").unwrap();
+    drop(far);
+    let mut event_loop = event_loop::<Vec<u8>>();
+    let source = FdSource::new(near, Interest::Readable);
+    let insert = event_loop.handle().insert(source, |event, source, seen: &mut Vec<u8>| {
+        event.unwrap();
+        let mut three = [0; 3];
+        if let Ok(n) = source.try_io(|mut socket| socket.read(&mut three)) {
+            seen.extend_from_slice(&three[..n]);
+        }
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    assert_eq!(seen, b"seven b");
+    closes_clean(event_loop);
+}

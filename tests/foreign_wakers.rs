@@ -6,6 +6,7 @@ use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ struct Custom {
     panics_in_wake: AtomicBool,
     panics_in_drop: AtomicBool,
 }
+
+static KEPT: Mutex<Vec<&'static Custom>> = Mutex::new(Vec::new());
 
 static CUSTOM: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, release);
 
@@ -58,6 +61,8 @@ unsafe fn release(data: *const ()) {
 /// Makes one, and the waker that does what it says.
 fn custom_waker() -> (&'static Custom, Waker) {
     let custom: &'static Custom = Box::leak(Box::default());
+    // Known to be kept, for a leak checker.
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(custom);
     // SAFETY: the functions of CUSTOM only look at the leaked `Custom`, which is Sync.
     (custom, unsafe { Waker::new(std::ptr::from_ref(custom).cast(), &CUSTOM) })
 }

@@ -202,7 +202,7 @@ fn a_panic_in_the_drop_of_a_future_that_panicked_is_contained() {
 
 // contract 39; fault 85
 #[test]
-fn a_panic_in_the_drop_of_a_cancelled_future_is_contained() {
+fn a_panic_in_the_drop_of_a_cancelled_future_goes_to_who_awaits_it() {
     let mut event_loop = event_loop::<()>();
     let handle = event_loop.handle();
     let drops = Rc::new(Cell::new(0));
@@ -216,11 +216,11 @@ fn a_panic_in_the_drop_of_a_cancelled_future_is_contained() {
     // Outside a turn, in a turn, by itself.
     let cancelled = handle.spawn(bomb()).cancel();
     assert!(cancelled.is_finished());
-    assert!(event_loop.block_on(cancelled).unwrap().unwrap_err().is_cancelled());
+    assert!(event_loop.block_on(cancelled).unwrap().unwrap_err().is_panic());
     let task = handle.spawn(bomb());
     let survivor = handle.spawn(async move {
         let cancelled = task.cancel();
-        assert!(cancelled.await.unwrap_err().is_cancelled());
+        assert!(cancelled.await.unwrap_err().is_panic());
         "alive"
     });
     assert_eq!(event_loop.block_on(survivor).unwrap().unwrap(), "alive");
@@ -229,7 +229,7 @@ fn a_panic_in_the_drop_of_a_cancelled_future_is_contained() {
         assert!(handle.current().unwrap().cancel());
         inner.await;
     });
-    assert!(event_loop.block_on(itself).unwrap().unwrap_err().is_cancelled());
+    assert!(event_loop.block_on(itself).unwrap().unwrap_err().is_panic());
     assert_eq!(drops.get(), 3);
     closes_clean(event_loop);
 }
@@ -621,4 +621,25 @@ fn a_remote_closure_that_panics_in_its_drop_as_it_is_cancelled_is_contained() {
     closes_clean(event_loop);
     assert!(never.is_finished());
     assert!(block_on(never).unwrap_err().is_cancelled());
+}
+
+// contract 39; fault 85
+#[test]
+fn an_output_that_panics_as_its_handle_is_dropped_goes_to_the_policy() {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("loud");
+        }
+    }
+    let mut event_loop =
+        EventLoop::<()>::builder().panic_policy(PanicPolicy::Stop).build().unwrap();
+    let handle = event_loop.handle();
+    let done = handle.spawn(async { Loud });
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    assert!(done.is_finished());
+    drop(done);
+    // The policy's stop is remembered; nothing unwound into the drop above.
+    assert!(event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
+    closes_clean(event_loop);
 }

@@ -12,11 +12,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loopline::callback::ping;
-use loopline::time::{self, hold, sleep, timeout};
+use loopline::callback::{self, Next, ping};
+use loopline::time::{self, MissedTickBehavior, hold, sleep, timeout};
 use loopline::{spawn, yield_now};
 use net::{pair, poll_once, soon, with_peer};
-use support::{block_on, block_on_paused};
+use support::{block_on, block_on_paused, closes_clean, paused};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MS: Duration = Duration::from_millis(1);
@@ -226,4 +226,53 @@ fn the_clock_never_jumps_past_a_deadline() {
         }
         assert_eq!(seen, (1..=100).collect::<Vec<_>>());
     });
+}
+
+// contract 47
+#[test]
+fn an_idle_source_does_not_hold_the_clock() {
+    let mut event_loop = paused::<u32>();
+    let insert = event_loop.handle().insert(callback::idle(), |_, _, idled| {
+        *idled += 1;
+        Next::Keep
+    });
+    let idle = insert.unwrap();
+    let mut idled = 0;
+    let sleeps = async {
+        sleep(MS).await;
+        sleep(MS).await;
+        drop(idle.cancel());
+    };
+    event_loop.run_until(&mut idled, sleeps).unwrap();
+    assert!((1..=8).contains(&idled), "{idled} times for two jumps");
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_missed_period_goes_on_as_its_policy_says() {
+    use MissedTickBehavior::{Burst, Delay, Skip};
+    // (policy, late by, when the two ticks after the late one are due), in ms, for a period of 100.
+    let table = [
+        (Burst, 250, [200, 300]),
+        (Delay, 250, [450, 550]),
+        (Skip, 250, [400, 500]),
+        // Late by less than a period, and by exactly one.
+        (Delay, 50, [250, 350]),
+        (Skip, 50, [200, 300]),
+        (Delay, 100, [300, 400]),
+        (Skip, 100, [300, 400]),
+        // As good as in time.
+        (Delay, 5, [200, 300]),
+    ];
+    for (policy, late, due) in table {
+        block_on_paused(async {
+            let mut interval = time::interval(100 * MS);
+            interval.set_missed_tick_behavior(policy);
+            let start = interval.tick().await;
+            time::advance((100 + late) * MS).await;
+            assert_eq!(interval.tick().await - start, 100 * MS);
+            let ticks = [interval.tick().await - start, interval.tick().await - start];
+            assert_eq!(ticks, due.map(|due| due * MS), "{policy:?}, {late} ms late");
+        });
+    }
 }

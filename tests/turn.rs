@@ -7,7 +7,6 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -492,6 +491,8 @@ fn interruptible() -> (libc::pthread_t, libc::c_int) {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_that_interrupts_the_wait_is_not_seen() {
+    use std::sync::mpsc;
+
     let (loops_thread, signal) = interruptible();
     let wait = Duration::from_millis(100);
     let (end, ended) = mpsc::channel::<()>();

@@ -245,13 +245,14 @@ impl<T: Pollable> Adapter<T> {
         Op { adapter: self, key: WaitKey::new(), op, way: PhantomData }
     }
 
-    /// Makes a future of an operation that is repeated until it gives `Some`.
+    /// Makes a future of an operation that is repeated until it gives `Some`; or of none, if there is
+    /// nothing to do.
     #[inline]
-    pub(crate) fn repeat<W: Way, R, F>(&self, op: F) -> Repeat<'_, T, W, F>
+    pub(crate) fn repeat<W: Way, R, F>(&self, done: Option<R>, op: F) -> Repeat<'_, T, W, R, F>
     where
         F: FnMut(&T, &Registration) -> io::Result<Option<R>>,
     {
-        Repeat { op: self.op(op) }
+        Repeat { op: self.op(op), done }
     }
 
     /// Waits until an operation is worth trying.

@@ -1,5 +1,6 @@
 //! Readiness of any pollable descriptor, as a source. Unix only.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
@@ -62,8 +63,12 @@ pub struct Readiness {
 ///
 /// Events come as long as the descriptor is ready, whoever empties it: a callback that uses
 /// [`FdSource::try_io`] tells the loop when it would block, one that does not costs a system call per
-/// event. An end is told once, and is the last event of its direction, so that a descriptor whose other
-/// end is gone does not keep the loop busy: on [`Readiness::read_closed`], read until nothing is left.
+/// event.
+///
+/// The end of a direction is told once; after that, read to the end. With [`Interest::Readable`] more
+/// events come as long as `try_io` does something, an `Ok(0)` apart. The source ends, and its item with
+/// it, when the end of all it watches was told and nothing more is read. So one whose other end is gone
+/// does not keep the loop busy.
 ///
 /// The descriptor joins the poller when it is first polled; that it cannot be polled at all (a
 /// regular file, `/dev/null`), or is registered with the loop already, is the first event, an error,
@@ -105,8 +110,10 @@ pub struct FdSource<T: AsFd> {
     untold: Cell<bool>,
     /// Ends that were told.
     told: Cell<(bool, bool)>,
-    /// Set when the registration failed, which was the last event.
-    failed: bool,
+    /// Set by an operation that did something (not one that read 0 bytes), cleared by an event.
+    progress: Cell<bool>,
+    /// Set when the registration failed or everything has ended: there are no more events.
+    over: bool,
 }
 
 impl<T: AsFd> FdSource<T> {
@@ -120,7 +127,8 @@ impl<T: AsFd> FdSource<T> {
             interest,
             untold: Cell::new(true),
             told: Cell::new((false, false)),
-            failed: false,
+            progress: Cell::new(false),
+            over: false,
         }
     }
 
@@ -151,7 +159,7 @@ impl<T: AsFd> FdSource<T> {
     ///
     /// What the operation returns. `WouldBlock` is not a failure: the next event comes when it is
     /// worth trying again.
-    pub fn try_io<R>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+    pub fn try_io<R: 'static>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         let result = op(self.get_ref());
         let direction = match self.interest {
             Interest::Readable => Direction::Read,
@@ -160,6 +168,8 @@ impl<T: AsFd> FdSource<T> {
             Interest::Both => return result,
         };
         self.untold.set(false);
+        let nothing = |done: &R| (done as &dyn Any).downcast_ref::<usize>() == Some(&0);
+        self.progress.set(result.as_ref().is_ok_and(|done| !nothing(done)));
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.adapter.registration().clear_open(direction);
         }
@@ -182,15 +192,24 @@ impl<T: AsFd> FdSource<T> {
         let open =
             |direction| self.interest.has(direction) && registration.is_open_ready(direction);
         let closed = |direction| self.interest.has(direction) && registration.is_closed(direction);
-        // An end that was told is no news: a descriptor at its end stays readable for ever.
+        // An end that was told is no news, a descriptor at its end stays readable for ever; but there may
+        // be more to read before it, as long as reading goes on.
+        let more = self.progress.get();
         let ready = Readiness {
-            readable: open(Direction::Read) && !told_read,
+            readable: open(Direction::Read) && (!told_read || more),
             writable: open(Direction::Write) && !told_write,
             read_closed: closed(Direction::Read) && !told_read,
             write_closed: closed(Direction::Write) && !told_write,
         };
         let any = ready.readable || ready.writable || ready.read_closed || ready.write_closed;
         any.then_some(ready)
+    }
+
+    /// Whether the end of all that is watched was told.
+    fn is_over(&self) -> bool {
+        let (told_read, told_write) = self.told.get();
+        let watched = |direction, told: bool| self.interest.has(direction) && !told;
+        !watched(Direction::Read, told_read) && !watched(Direction::Write, told_write)
     }
 
     /// Registers, or has the poller say again what is ready, if nobody told the loop.
@@ -200,10 +219,7 @@ impl<T: AsFd> FdSource<T> {
             return Ok(());
         }
         self.untold.set(false);
-        let (told_read, told_write) = self.told.get();
-        let watched = |direction, told: bool| self.interest.has(direction) && !told;
-        if !watched(Direction::Read, told_read) && !watched(Direction::Write, told_write) {
-            // Nothing is left that could be news.
+        if self.is_over() {
             return Ok(());
         }
         for direction in [Direction::Read, Direction::Write] {
@@ -220,26 +236,31 @@ impl<T: AsFd> Stream for FdSource<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let permit = ready!(budget::poll_proceed(cx));
-        if self.failed {
+        if self.over {
             return Poll::Ready(None);
         }
         if let Err(error) = self.refresh() {
-            self.failed = true;
+            self.over = true;
             return Poll::Ready(Some(Err(error)));
         }
         if let Some(ready) = self.ready() {
             let (read, write) = self.told.get();
             self.told.set((read || ready.read_closed, write || ready.write_closed));
             self.untold.set(true);
+            self.progress.set(false);
             permit.spend();
             return Poll::Ready(Some(Ok(ready)));
+        }
+        if self.is_over() {
+            self.over = true;
+            return Poll::Ready(None);
         }
         for direction in [Direction::Read, Direction::Write] {
             if self.interest.has(direction) {
                 let key = &mut WaitKey::last_poller();
                 let registration = self.adapter.registration();
                 if let Err(error) = registration.watch(direction) {
-                    self.failed = true;
+                    self.over = true;
                     return Poll::Ready(Some(Err(error)));
                 }
                 registration.wait(direction, key, cx);

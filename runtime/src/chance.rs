@@ -50,7 +50,7 @@ impl Chance {
 
 /// Reads `LOOPLINE_SEED`: a decimal or 0x-prefixed number.
 pub(crate) fn seed_from_environment() -> Option<u64> {
-    let text = std::env::var("LOOPLINE_SEED").ok()?;
+    let text = std::env::var("LOOPLINE_SEED").ok().filter(|text| !text.is_empty())?;
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 
 use crate::budget::Kept;
+use crate::item::Header;
 use crate::shared::Shared;
 use crate::state::Scoped;
 use crate::wake;
@@ -31,10 +32,30 @@ pub(crate) fn with_loop<R>(id: u64, f: impl FnOnce(Option<&Shared>) -> R) -> R {
     })
 }
 
+/// Calls `f` with the loop that made the item, if it lives.
+///
+/// An item knows its loop's number only; but ids grow, and those of an earlier loop of that number are
+/// all below the id of this one.
+pub(crate) fn with_owner<R>(header: &Header, f: impl FnOnce(Option<&Shared>) -> R) -> R {
+    let owns = |shared: &Shared| {
+        shared.home.number.get() == u32::from(header.loop_number) && header.id.0 > shared.id
+    };
+    with_current(|current| match current {
+        Some(shared) if owns(shared) => f(Some(shared)),
+        _ => f(find(|_, shared| owns(shared)).as_deref()),
+    })
+}
+
 /// Looks a loop up that is not in its turn, or not the innermost.
 fn find_loop(id: u64) -> Option<Rc<Shared>> {
+    find(|known, _| known == id)
+}
+
+fn find(is_it: impl Fn(u64, &Shared) -> bool) -> Option<Rc<Shared>> {
     let found = LOOPS.try_with(|loops| {
-        loops.borrow().iter().find(|(known, _)| *known == id).and_then(|(_, weak)| weak.upgrade())
+        let loops = loops.borrow();
+        let mut living = loops.iter().filter_map(|(id, weak)| Some((*id, weak.upgrade()?)));
+        living.find(|(id, shared)| is_it(*id, shared)).map(|(_, shared)| shared)
     });
     // An error: this thread's locals are being destroyed. What is not in its turn then, is gone.
     found.ok().flatten()

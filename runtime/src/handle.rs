@@ -85,6 +85,12 @@ impl<S> PartialEq for Handle<S> {
 
 impl<S> Eq for Handle<S> {}
 
+impl<S> std::hash::Hash for Handle<S> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.loop_id.hash(state);
+    }
+}
+
 impl<S: 'static> Handle<S> {
     pub(crate) fn new(loop_id: u64) -> Self {
         Self { loop_id, _state: PhantomData }

@@ -11,6 +11,7 @@
 //! Invariant (No Lost Wake): a wake writes the summary, then reads the state; the loop writes PARKED,
 //! then reads the summary; all four are SeqCst, so one of the two sees the other.
 
+use std::ops::Range;
 use std::sync::{Mutex as PlainMutex, MutexGuard, OnceLock, PoisonError};
 
 #[cfg(loom)]
@@ -222,7 +223,7 @@ struct Numbers {
     free: Vec<u32>,
     /// How many were ever used.
     used: u32,
-    /// The next id, which is never used again.
+    /// The next id of a loop or an item, which is never used again.
     next_id: u64,
 }
 
@@ -291,6 +292,15 @@ impl Drop for LoopNumber {
         self.inbox.close();
         lock_numbers().free.push(self.number);
     }
+}
+
+/// Takes a block of ids for items: above all that were taken before, in the whole process.
+pub(crate) fn take_ids() -> Range<u64> {
+    let mut numbers = lock_numbers();
+    let start = numbers.next_id;
+    // So many that the lock costs nothing, so few that numbers stay short.
+    numbers.next_id += 1024;
+    start..numbers.next_id
 }
 
 fn lock_numbers() -> MutexGuard<'static, Numbers> {

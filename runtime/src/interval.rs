@@ -12,16 +12,16 @@ use crate::clock::{NEVER, Nanos, nanos, system_now};
 use crate::current::with_loop;
 use crate::sleep::Alarm;
 
-/// What a period does when it was not looked at in time and several deadlines have passed.
+/// What a period does when it was looked at more than 5 ms after its deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissedTickBehavior {
     /// Fires for each deadline that passed, one after the other, until it has caught up.
     #[default]
     Burst,
-    /// Fires once, and goes on one period after that.
+    /// Fires, and goes on one period from then.
     Delay,
-    /// Fires once, and goes on at the next multiple of the period.
+    /// Fires, and goes on at the next multiple of the period that has not passed.
     Skip,
 }
 
@@ -29,19 +29,19 @@ impl MissedTickBehavior {
     /// Returns the deadline after `deadline`, which fired at `now`.
     fn next(self, deadline: Nanos, now: Nanos, period: Nanos) -> Nanos {
         let regular = deadline.saturating_add(period);
-        if now <= regular {
+        if now <= deadline.saturating_add(IN_TIME) {
             return regular;
         }
         match self {
             Self::Burst => regular,
             Self::Delay => now.saturating_add(period),
-            Self::Skip => {
-                let missed = (now - deadline) / period;
-                deadline.saturating_add(missed.saturating_add(1).saturating_mul(period))
-            }
+            Self::Skip => now.saturating_add(period - (now - deadline) % period),
         }
     }
 }
+
+/// Up to this late, a period counts as kept: or the lateness of each wait would add up under `Delay`.
+const IN_TIME: Nanos = 5_000_000;
 
 /// Fires at once and then once a period; made by [`interval`] and [`interval_at`].
 #[derive(Debug)]

@@ -13,7 +13,8 @@ use crate::labels;
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Names one item of one event loop for its whole life; numbers grow and are never reused.
+/// Names one item for its whole life: no other item of the process has its number. Those of one event
+/// loop grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(pub(crate) u64);
 
@@ -44,21 +45,33 @@ pub(crate) struct Meta {
     pub(crate) background: bool,
 }
 
-/// The part of a task that does not depend on its future's type: 48 bytes.
+/// What is known of an item from the start, in one byte. Three more bits are for its lane; there is one
+/// for now.
+#[derive(Clone, Copy)]
+struct Flags(u8);
+
+impl Flags {
+    /// Does not keep `run` going.
+    const BACKGROUND: u8 = 1;
+    /// `labels` has one for it.
+    const LABELLED: u8 = 1 << 1;
+
+    fn new(meta: &Meta) -> Self {
+        let background = if meta.background { Self::BACKGROUND } else { 0 };
+        let labelled = if meta.label.is_some() { Self::LABELLED } else { 0 };
+        Self(background | labelled)
+    }
+}
+
+/// The part of a task that does not depend on its future's type: 40 bytes.
 pub(crate) struct Header {
     pub(crate) state: Cell<State>,
-    /// Does not keep `run` going.
-    pub(crate) background: bool,
-    /// Whether `labels` has one for it.
-    labelled: bool,
-    /// The lane it runs in; there is one for now, so nobody reads it.
-    #[expect(dead_code)]
-    pub(crate) lane: Cell<u8>,
+    flags: Flags,
+    /// The loop's number, which a later loop may have: see `current::with_owner`.
+    pub(crate) loop_number: u16,
     /// Its number in the run queue; stale once it ended.
     pub(crate) slot: u32,
     pub(crate) id: TaskId,
-    /// The loop's id, which outlives the loop.
-    pub(crate) loop_id: u64,
     /// Who awaits the handle.
     waiter: Cell<Option<Waker>>,
     /// Where the user made it.
@@ -67,26 +80,35 @@ pub(crate) struct Header {
 
 impl Header {
     #[inline]
-    pub(crate) fn new(id: TaskId, slot: u32, loop_id: u64, meta: Meta) -> Self {
-        let labelled = meta.label.is_some();
+    pub(crate) fn new(id: TaskId, slot: u32, loop_number: u16, meta: Meta) -> Self {
+        let flags = Flags::new(&meta);
         if let Some(label) = meta.label {
-            labels::set((loop_id, id.0), *label);
+            labels::set(id.0, *label);
         }
         Self {
             state: Cell::new(State::Future),
-            background: meta.background,
-            labelled,
-            lane: Cell::new(0),
+            flags,
             slot,
             id,
-            loop_id,
+            loop_number,
             waiter: Cell::new(None),
             place: meta.place,
         }
     }
 
+    /// Whether `run` ends without it.
+    #[inline]
+    pub(crate) fn is_background(&self) -> bool {
+        self.flags.0 & Flags::BACKGROUND != 0
+    }
+
+    #[inline]
+    fn is_labelled(&self) -> bool {
+        self.flags.0 & Flags::LABELLED != 0
+    }
+
     pub(crate) fn label(&self) -> Option<Cow<'static, str>> {
-        if self.labelled { labels::get((self.loop_id, self.id.0)) } else { None }
+        if self.is_labelled() { labels::get(self.id.0) } else { None }
     }
 
     /// Whether its output was taken.
@@ -127,8 +149,8 @@ impl Header {
 impl Drop for Header {
     #[inline]
     fn drop(&mut self) {
-        if self.labelled {
-            labels::remove((self.loop_id, self.id.0));
+        if self.is_labelled() {
+            labels::remove(self.id.0);
         }
     }
 }
@@ -155,17 +177,22 @@ pub(crate) trait Item {
     /// Ends an item whose `poll` unwound: drops the future and keeps the payload as its output.
     fn fail(&self, payload: Payload);
 
-    /// Drops the future of an item at rest. Returns what the destructor panicked with.
-    fn cancel(&self) -> Option<Payload>;
+    /// Drops the future of an item at rest. What the destructor panics with becomes its output.
+    fn cancel(&self);
+
+    /// Drops an output that nobody will take. Returns what its destructor panicked with.
+    fn drop_output(&self) -> Option<Payload>;
 
     /// Takes the payload of a panic nobody has seen.
     fn take_panic(&self) -> Option<Payload>;
 }
 
-/// Drops a panic's payload; one that panics in its own destructor is let go.
+/// Drops a panic's payload, and what that panics with; a third panic is let go.
 pub(crate) fn drop_payload(payload: Payload) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    let Err(second) = dropped else { return };
+    if let Err(third) = catch_unwind(AssertUnwindSafe(|| drop(second))) {
+        std::mem::forget(third);
     }
 }
 

@@ -50,7 +50,7 @@ impl Shared {
             self.home.number.inbox().grow(slot);
         }
         let background = meta.background;
-        let task = Task::new(future, self.take_id(), slot, self.id, meta);
+        let task = Task::new(future, self.take_id(), slot, self.home.number.get() as u16, meta);
         self.start(slot, task.clone(), background, start);
         Ok(task)
     }
@@ -117,7 +117,7 @@ impl Shared {
     /// Ends an item whose output is in place: frees its slot, then tells its handle.
     fn retire(&self, slot: u32, item: Rc<dyn Item>) {
         let header = item.header();
-        self.release(slot, header.background);
+        self.release(slot, header.is_background());
         if let Some(waiter) = header.take_waiter() {
             self.wake_waiter(waiter);
         }
@@ -166,7 +166,7 @@ impl Shared {
     }
 
     fn end_cancelled(&self, slot: u32, item: Rc<dyn Item>) {
-        self.release(slot, item.header().background);
+        self.release(slot, item.header().is_background());
         // No Recursion: a chain of items whose destructors cancel the next is cut into pieces.
         let depth = self.cancelling.get();
         if depth == CANCEL_DEPTH {
@@ -194,11 +194,14 @@ impl Shared {
 
     /// Drops the future of an item whose slot is free already, then tells its handle.
     fn drop_cancelled(&self, item: Rc<dyn Item>) {
-        if let Some(payload) = item.cancel() {
-            self.unobserved(&item.header().to_string(), payload);
-        }
+        item.cancel();
         if let Some(waiter) = item.header().take_waiter() {
             self.wake_waiter(waiter);
+        }
+        if Rc::strong_count(&item) == 1 {
+            if let Some(payload) = item.take_panic() {
+                self.unobserved(&item.header().to_string(), payload);
+            }
         }
     }
 

@@ -6,10 +6,11 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
-use crate::current::with_loop;
+use crate::current::{with_loop, with_owner};
 use crate::item::{Payload, TaskId, drop_payload};
 use crate::shared::report;
 use crate::task::Joinable;
@@ -85,7 +86,9 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn control(&self) -> Control {
         let header = self.task.header();
-        Control::new(header.loop_id, header.slot, header.id)
+        // Of a loop that is gone: one that does nothing, as no loop has the id 0.
+        let loop_id = with_owner(header, |shared| shared.map_or(0, |shared| shared.id));
+        Control::new(loop_id, header.slot, header.id)
     }
 }
 
@@ -98,7 +101,7 @@ impl<T> Future for JoinHandle<T> {
             Some(result) => {
                 permit.spend();
                 let id = self.id();
-                Poll::Ready(result.map_err(|payload| JoinError { id, payload }))
+                Poll::Ready(result.map_err(|payload| JoinError::new(id, payload)))
             }
             None => {
                 let header = self.task.header();
@@ -127,8 +130,8 @@ impl<T> Drop for JoinHandle<T> {
         if !header.is_finished() {
             return;
         }
-        if let Some(payload) = self.task.take_panic() {
-            with_loop(header.loop_id, |shared| match shared {
+        if let Some(payload) = self.task.take_panic().or_else(|| self.task.drop_output()) {
+            with_owner(header, |shared| match shared {
                 Some(shared) => shared.unobserved(&header.to_string(), payload),
                 None => {
                     report(None, &header.to_string(), &payload);
@@ -242,17 +245,22 @@ impl fmt::Debug for Control {
 /// Why an item gave no output: it was cancelled, or it panicked.
 pub struct JoinError {
     id: TaskId,
-    /// What it panicked with; none if it was cancelled.
-    payload: Option<Payload>,
+    /// What it panicked with; none if it was cancelled. Under a lock, so that the error is Sync; boxed,
+    /// so that results with it stay small.
+    payload: Option<Box<Mutex<Payload>>>,
 }
 
 impl JoinError {
+    fn new(id: TaskId, payload: Option<Payload>) -> Self {
+        Self { id, payload: payload.map(|payload| Box::new(Mutex::new(payload))) }
+    }
+
     pub(crate) fn cancelled(id: TaskId) -> Self {
-        Self { id, payload: None }
+        Self::new(id, None)
     }
 
     pub(crate) fn panicked(id: TaskId, payload: Payload) -> Self {
-        Self { id, payload: Some(payload) }
+        Self::new(id, Some(payload))
     }
 
     /// Whether the item was cancelled: by its handle, its control, or the end of its loop.
@@ -288,7 +296,7 @@ impl JoinError {
     /// Gives itself back if the item was cancelled.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
         match self.payload {
-            Some(payload) => Ok(payload),
+            Some(payload) => Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner)),
             None => Err(self),
         }
     }
@@ -299,12 +307,10 @@ impl JoinError {
         self.id
     }
 
-    fn message(&self) -> Option<&str> {
-        let payload = self.payload.as_deref()?;
-        payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+    fn message(&self) -> Option<String> {
+        let payload = self.payload.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned())
     }
 }
 
@@ -328,18 +334,6 @@ impl std::error::Error for JoinError {}
 
 impl From<JoinError> for std::io::Error {
     fn from(error: JoinError) -> Self {
-        Self::other(JoinFailure(error.to_string()))
+        Self::other(error)
     }
 }
-
-/// A `JoinError` without its payload, which is not Sync and so cannot stand in an `io::Error`.
-#[derive(Debug)]
-struct JoinFailure(String);
-
-impl fmt::Display for JoinFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for JoinFailure {}

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// A loop's id and an item's id in it.
-pub(crate) type Key = (u64, u64);
+/// An item's id, which no other item of the process has.
+pub(crate) type Key = u64;
 
 thread_local! {
     /// Of all loops of this thread; an entry goes with its item's memory.

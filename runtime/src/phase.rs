@@ -112,7 +112,8 @@ pub struct IdleTime {
 /// Makes a source that fires at the end of every turn that left nothing queued.
 ///
 /// While it waits the loop does not sleep: it looks at the poller and fires again. So do a small piece
-/// of work each time, and pause or stop the item when there is no more.
+/// of work each time, and pause or stop the item when there is no more. A paused clock does jump
+/// meanwhile: once a turn, after the source has fired.
 pub fn idle() -> Idle {
     Idle { place: Place::new(Phase::Idle), once: false, done: false }
 }

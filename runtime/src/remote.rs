@@ -267,8 +267,10 @@ impl<T: Send + 'static> RemoteJoin<T> {
             let cancel = async move {
                 with_loop(loop_id, |shared| shared.map(|shared| shared.cancel(slot, id)));
             };
-            // Refused only by a loop that shuts down, and so cancels everything.
-            let _ = shared.insert(cancel, meta, Start::Head);
+            // Refused by a loop that shuts down, it is not needed; by a full one, it is done here.
+            if let Err((_, InsertErrorKind::Full, _)) = shared.insert(cancel, meta, Start::Head) {
+                shared.cancel(slot, id);
+            }
         }));
     }
 }
@@ -308,9 +310,17 @@ impl<T> Drop for RemoteJoin<T> {
         let (result, waker) = (state.result.take(), state.waker.take());
         drop(state);
         drop(waker);
-        let Some(Err(error)) = result else { return };
-        let what = format!("item {} spawned by a Remote", error.id());
-        if let Ok(payload) = error.try_into_panic() {
+        let (what, payload) = match result {
+            Some(Err(error)) => {
+                (format!("item {} spawned by a Remote", error.id()), error.try_into_panic().ok())
+            }
+            Some(Ok(output)) => (
+                String::from("the output of an item spawned by a Remote"),
+                catch_unwind(AssertUnwindSafe(|| drop(output))).err(),
+            ),
+            None => return,
+        };
+        if let Some(payload) = payload {
             let mut unheard = Unheard { what, payload: Some(payload) };
             // Given back, or never taken: it tells as it is dropped.
             let _ = self.alive.send(Box::new(move |shared: &Shared| unheard.tell(Some(shared))));

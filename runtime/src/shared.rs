@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
 use crate::config::{Config, Counters, PanicPolicy, Stats};
+use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
 use crate::phases::Phases;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     /// Items alive that keep `run` going.
     pub(crate) foreground: Cell<usize>,
     next_id: Cell<u64>,
+    /// Where the block of ids ends that `next_id` is in.
+    end_of_ids: Cell<u64>,
     /// How many destructors of cancelled items run inside each other now.
     pub(crate) cancelling: Cell<u32>,
     /// Cancelled items whose futures the outermost of them drops.
@@ -147,7 +150,8 @@ impl Shared {
             running_id: Cell::new(0),
             live: Cell::new(0),
             foreground: Cell::new(0),
-            next_id: Cell::new(1),
+            next_id: Cell::new(0),
+            end_of_ids: Cell::new(0),
             cancelling: Cell::new(0),
             doomed: RefCell::default(),
             more_events: Cell::new(false),
@@ -163,7 +167,12 @@ impl Shared {
 
     /// Takes the next id.
     pub(crate) fn take_id(&self) -> TaskId {
-        let id = self.next_id.get();
+        let mut id = self.next_id.get();
+        if id == self.end_of_ids.get() {
+            let block = take_ids();
+            id = block.start;
+            self.end_of_ids.set(block.end);
+        }
         self.next_id.set(id + 1);
         TaskId(id)
     }

@@ -5,11 +5,11 @@ use std::panic::Location;
 
 use crate::current::with_current;
 use crate::insert_error::InsertErrorKind;
-use crate::item::{Item, Meta, TaskId, drop_payload};
+use crate::item::{Item, Meta, TaskId};
 use crate::items::Start;
 use crate::join::JoinHandle;
 use crate::run_queue::NONE;
-use crate::shared::{Shared, report};
+use crate::shared::Shared;
 use crate::task::Task;
 
 /// Inserts into the loop if there is one.
@@ -74,9 +74,7 @@ pub(crate) fn refused<F: Future + 'static>(
     (future, _, meta): (F, InsertErrorKind, Meta),
 ) -> JoinHandle<F::Output> {
     let task = Task::new(future, TaskId(0), NONE, 0, meta);
-    if let Some(payload) = task.cancel() {
-        report(None, &task.header().to_string(), &payload);
-        drop_payload(payload);
-    }
+    // A panic of the future's destructor goes to the handle.
+    task.cancel();
     JoinHandle::new(task)
 }

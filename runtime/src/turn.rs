@@ -79,7 +79,8 @@ fn note_lag(shared: &Shared, before: Nanos, now: Nanos, slept: Nanos) {
 fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
     let reactor = &shared.reactor;
     let idle = shared.phases.any(Phase::Idle);
-    if limit == Some(Duration::ZERO) || has_work(shared) || shared.stop.get() || idle {
+    let paused = shared.clock.is_paused();
+    if limit == Some(Duration::ZERO) || has_work(shared) || shared.stop.get() || idle && !paused {
         return look(shared);
     }
     let deadline = shared.timers.borrow_mut().next_deadline();
@@ -94,7 +95,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
     if until <= entered {
         return look(shared);
     }
-    if shared.clock.is_paused() {
+    if paused {
         let waited = park_paused(shared, until, limit);
         shared.clock.refresh();
         return waited;
@@ -141,6 +142,10 @@ fn park_paused(shared: &Shared, until: Nanos, limit: Option<Duration>) -> io::Re
     }
     if until <= LAST_JUMP && shared.clock.may_jump() {
         shared.clock.advance_to(until);
+        return Ok(());
+    }
+    if shared.phases.any(Phase::Idle) {
+        // Not for idle streams, which run again at the end of this turn.
         return Ok(());
     }
     let inbox = shared.home.number.inbox();

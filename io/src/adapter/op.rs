@@ -49,11 +49,16 @@ impl<T: Pollable, W: Way, F> Drop for Op<'_, T, W, F> {
 }
 
 /// An operation being awaited until all of it is done.
-pub(crate) struct Repeat<'a, T: Pollable, W: Way, F> {
+pub(crate) struct Repeat<'a, T: Pollable, W: Way, R, F> {
     pub(super) op: Op<'a, T, W, F>,
+    /// The result, if there was nothing to do.
+    pub(super) done: Option<R>,
 }
 
-impl<T, W, R, F> Future for Repeat<'_, T, W, F>
+/// Nothing in it is pinned.
+impl<T: Pollable, W: Way, R, F> Unpin for Repeat<'_, T, W, R, F> {}
+
+impl<T, W, R, F> Future for Repeat<'_, T, W, R, F>
 where
     T: Pollable,
     W: Way,
@@ -64,6 +69,9 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if let Some(done) = this.done.take() {
+            return Poll::Ready(Ok(done));
+        }
         match ready!(Pin::new(&mut this.op).poll(cx)) {
             Ok(Some(done)) => Poll::Ready(Ok(done)),
             Ok(None) => poll_rest(&mut this.op, cx),

@@ -106,8 +106,8 @@ impl TcpStream {
         self.adapter.into_inner().map(Into::into)
     }
 
-    /// Reads into a buffer, and waits if nothing is there. `Ok(0)`: the peer sends no more, or the
-    /// buffer is empty.
+    /// Reads into a buffer, and waits if nothing is there, also with an empty buffer. `Ok(0)`: the peer
+    /// sends no more.
     ///
     /// # Errors
     ///
@@ -149,12 +149,11 @@ impl TcpStream {
     /// None: what was read so far is lost with the future, unless the caller keeps the buffer.
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let mut filled = 0;
-        self.adapter.repeat::<Reading, _, _>(move |socket, registration| {
-            if filled < buf.len() {
-                match read_now(socket, registration, &mut buf[filled..])? {
-                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    n => filled += n,
-                }
+        let nothing = buf.is_empty().then_some(0);
+        self.adapter.repeat::<Reading, _, _>(nothing, move |socket, registration| {
+            match read_now(socket, registration, &mut buf[filled..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => filled += n,
             }
             Ok((filled == buf.len()).then_some(filled))
         })
@@ -209,10 +208,8 @@ impl TcpStream {
     ///
     /// Partial: bytes already written stay written, and the caller does not learn how many.
     pub fn write_all(&self, mut buf: &[u8]) -> impl Future<Output = io::Result<()>> {
-        self.adapter.repeat::<Writing, _, _>(move |mut socket, _| {
-            if buf.is_empty() {
-                return Ok(Some(()));
-            }
+        let nothing = buf.is_empty().then_some(());
+        self.adapter.repeat::<Writing, _, _>(nothing, move |mut socket, _| {
             match socket.write(buf)? {
                 0 => Err(io::ErrorKind::WriteZero.into()),
                 n if n == buf.len() => Ok(Some(())),
@@ -241,13 +238,17 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// What the system says, such as that it is not connected any more.
+    /// What the system says. That the connection is gone already is none.
     ///
     /// # Cancel safety
     ///
     /// Strict: it never waits.
     pub async fn shutdown(&self) -> io::Result<()> {
-        self.shutdown_half(Shutdown::Write)
+        match self.shutdown_half(Shutdown::Write) {
+            // The peer has reset the connection: nothing is left to end.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
     }
 
     /// Ends one half or both, at once.
@@ -326,5 +327,14 @@ impl std::os::fd::AsRawFd for TcpStream {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
         use std::os::fd::AsFd;
         self.as_fd().as_raw_fd()
+    }
+}
+
+impl TryFrom<std::net::TcpStream> for TcpStream {
+    type Error = io::Error;
+
+    /// As [`TcpStream::from_std`].
+    fn try_from(stream: std::net::TcpStream) -> io::Result<Self> {
+        Self::from_std(stream)
     }
 }
