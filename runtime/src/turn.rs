@@ -243,7 +243,8 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
                 ran += batch;
                 batch = every.min(most - ran);
                 left = batch;
-                if batch == 0 || turn_is_over(shared, began) {
+                // With nothing left there is no need to ask: the turn ends by itself.
+                if batch == 0 || queue.due() != 0 && turn_is_over(shared, began) {
                     break 'turn;
                 }
             }
