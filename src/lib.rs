@@ -10,6 +10,7 @@ pub use loopline_runtime::{
 pub use loopline_macros::{main, test};
 
 pub use loopline_runtime::callback;
+pub use loopline_runtime::sync;
 pub use loopline_runtime::time;
 
 #[cfg(feature = "net")]

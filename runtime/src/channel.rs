@@ -10,6 +10,8 @@ use std::task::{Context, Poll, Waker, ready};
 use futures_core::Stream;
 
 use crate::budget;
+use crate::outside::Outside;
+use crate::{waits, wake};
 
 /// What both ends share; nothing that can panic, and no foreign code, runs under the lock.
 struct Shared<T> {
@@ -57,7 +59,10 @@ impl<T> Shared<T> {
 pub fn channel<T>() -> (Sender<T>, Channel<T>) {
     let state = State { queue: VecDeque::new(), waker: None, senders: 1, open: true };
     let shared = Arc::new(Shared { state: Mutex::new(state) });
-    (Sender { shared: shared.clone() }, Channel { shared, batch: VecDeque::new() })
+    (
+        Sender { shared: shared.clone() },
+        Channel { shared, batch: VecDeque::new(), outside: Outside::new() },
+    )
 }
 
 /// The sending end of a [`channel`]: cloneable, and `Send` if the messages are.
@@ -116,6 +121,7 @@ pub struct Channel<T> {
     shared: Arc<Shared<T>>,
     /// Messages taken over under one lock.
     batch: VecDeque<T>,
+    outside: Outside,
 }
 
 impl<T> Channel<T> {
@@ -146,17 +152,20 @@ impl<T> Stream for Channel<T> {
         let permit = ready!(budget::poll_proceed(cx));
         let this = &mut *self;
         if this.batch.is_empty() {
-            // Cloned first: a foreign waker's clone must not run under the lock.
-            let waker = cx.waker().clone();
+            // Copied first: a foreign waker's clone must not run under the lock.
+            let waker = wake::copy(cx.waker());
             let mut state = this.shared.lock();
             std::mem::swap(&mut this.batch, &mut state.queue);
             if this.batch.is_empty() {
                 if state.senders == 0 {
+                    this.outside.leave();
                     return Poll::Ready(None);
                 }
                 let old = state.waker.replace(waker);
                 drop(state);
                 drop(old);
+                this.outside.join();
+                waits::note("a message (callback::Channel)");
                 return Poll::Pending;
             }
         }
@@ -206,7 +215,7 @@ impl<T> std::error::Error for SendError<T> {}
 pub fn ping() -> (Ping, PingSource) {
     let state = PingState { pending: false, waker: None, pings: 1 };
     let shared = Arc::new(Mutex::new(state));
-    (Ping { shared: shared.clone() }, PingSource { shared })
+    (Ping { shared: shared.clone() }, PingSource { shared, outside: Outside::new() })
 }
 
 #[derive(Debug)]
@@ -263,6 +272,7 @@ impl Drop for Ping {
 #[derive(Debug)]
 pub struct PingSource {
     shared: Arc<Mutex<PingState>>,
+    outside: Outside,
 }
 
 impl PingSource {
@@ -281,19 +291,23 @@ impl Stream for PingSource {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
         let permit = ready!(budget::poll_proceed(cx));
-        let waker = cx.waker().clone();
-        let mut state = lock(&self.shared);
+        let waker = wake::copy(cx.waker());
+        let this = self.get_mut();
+        let mut state = lock(&this.shared);
         if std::mem::take(&mut state.pending) {
             drop(state);
             permit.spend();
             return Poll::Ready(Some(()));
         }
         if state.pings == 0 {
+            this.outside.leave();
             return Poll::Ready(None);
         }
         let old = state.waker.replace(waker);
         drop(state);
         drop(old);
+        this.outside.join();
+        waits::note("a ping (callback::PingSource)");
         Poll::Pending
     }
 }

@@ -17,12 +17,12 @@ use std::sync::{Mutex as PlainMutex, MutexGuard, OnceLock, PoisonError};
 #[cfg(loom)]
 use ::loom::sync::{
     Mutex,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 #[cfg(not(loom))]
 use std::sync::{
     Mutex,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use crate::run_queue::SLOT_BITS;
@@ -52,6 +52,9 @@ pub(crate) struct Inbox {
     /// The mark the next drain begins with, so that a drain which hits its limit delays the others, not
     /// always the last. Only the loop uses it: Relaxed.
     first: AtomicU32,
+    /// Set once a waker of this loop was cloned where the loop could not see of which item it was.
+    /// Relaxed: it is looked at only when nothing else can be under way.
+    escaped: AtomicBool,
     /// The bitmap, word `slot / 64`; segments grow with the loop's slots and stay.
     bits: [OnceLock<Box<[AtomicU64]>>; SEGMENTS],
     /// Called at most once per park, with no other lock held.
@@ -64,6 +67,7 @@ impl Inbox {
             state: AtomicU32::new(CLOSED),
             summary: AtomicU64::new(0),
             first: AtomicU32::new(0),
+            escaped: AtomicBool::new(false),
             bits: [const { OnceLock::new() }; SEGMENTS],
             notify: Mutex::new(None),
         }
@@ -73,6 +77,7 @@ impl Inbox {
     fn reset(&self) {
         self.drain(usize::MAX, |_| {});
         self.first.store(0, Ordering::Relaxed);
+        self.escaped.store(false, Ordering::Relaxed);
     }
 
     /// Takes the inbox into use by a new loop, which counts as parked and is interrupted by `notify`.
@@ -126,6 +131,15 @@ impl Inbox {
                 notify();
             }
         }
+    }
+
+    /// Notes that somebody else's code may wake the loop from anywhere, from now on.
+    pub(crate) fn note_escape(&self) {
+        self.escaped.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn any_escaped(&self) -> bool {
+        self.escaped.load(Ordering::Relaxed)
     }
 
     /// Announces that the loop sleeps or leaves its turn. Returns whether the inbox is empty still.

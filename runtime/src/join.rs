@@ -14,7 +14,7 @@ use crate::current::{with_loop, with_owner};
 use crate::item::{Payload, TaskId, drop_payload};
 use crate::shared::report;
 use crate::task::Joinable;
-use crate::wake;
+use crate::{waits, wake};
 
 /// Awaits an item's output. Dropping it detaches: the item goes on.
 ///
@@ -112,6 +112,7 @@ impl<T> Future for JoinHandle<T> {
                         return self.poll(cx);
                     }
                 }
+                waits::note("the end of another item (JoinHandle)");
                 Poll::Pending
             }
         }

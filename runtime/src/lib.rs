@@ -40,6 +40,7 @@ mod join;
 mod phase;
 pub mod registration;
 mod sleep;
+pub mod sync;
 mod timeout;
 mod yield_now;
 
@@ -54,10 +55,13 @@ mod reactor;
 mod task;
 mod timers;
 
-// Wakes.
+// Wakes, and who waits for them.
 mod inbox;
 mod mailbox;
+mod outside;
 mod run_queue;
+mod waiters;
+mod waits;
 mod wake;
 
 // Leaves.

@@ -17,7 +17,9 @@ use crate::item::{Item, Meta, Payload, drop_payload};
 use crate::items::Start;
 use crate::join::JoinError;
 use crate::mailbox::Mailbox;
+use crate::outside::Outside;
 use crate::shared::{Alive, Message, Shared, report};
+use crate::wake;
 
 mod outcome;
 
@@ -141,7 +143,9 @@ impl<S: 'static> Remote<S> {
             }))
         };
         match sent {
-            Ok(()) => Ok(RemoteJoin { outcome, alive: alive.clone().mailbox.clone() }),
+            Ok(()) => {
+                Ok(RemoteJoin { outcome, alive: alive.mailbox.clone(), outside: Outside::new() })
+            }
             Err(message) => {
                 drop(message);
                 let make = lock(&parcel).take().expect("a message that was not sent did not run");
@@ -210,6 +214,7 @@ pub struct RemoteJoin<T> {
     outcome: Arc<Outcome<T>>,
     /// Not a `Remote`: waiting for an item does not keep its loop running.
     alive: Arc<Mailbox<Message>>,
+    outside: Outside,
 }
 
 /// Why [`RemoteJoin::wait`] gave no output.
@@ -290,15 +295,17 @@ impl<T> Future for RemoteJoin<T> {
         }
         // A foreign waker's clone and drop are foreign code: not under the lock.
         drop(state);
-        let waker = cx.waker().clone();
-        let mut state = self.outcome.lock();
+        let waker = wake::copy(cx.waker());
+        let this = self.get_mut();
+        let mut state = this.outcome.lock();
         if state.finished {
             drop(state);
-            return self.poll(cx);
+            return Pin::new(this).poll(cx);
         }
         let old = state.waker.replace(waker);
         drop(state);
         drop(old);
+        this.outside.join();
         Poll::Pending
     }
 }

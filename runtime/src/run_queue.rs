@@ -62,6 +62,8 @@ pub(crate) struct RunQueue<T> {
     due: Cell<usize>,
     /// See Counted.
     later: Cell<usize>,
+    /// Live slots whose wakers escaped.
+    escaped: Cell<usize>,
 }
 
 impl<T: Default> RunQueue<T> {
@@ -77,6 +79,7 @@ impl<T: Default> RunQueue<T> {
             used: Cell::new(MAIL + 1),
             due: Cell::new(0),
             later: Cell::new(0),
+            escaped: Cell::new(0),
         };
         queue.slots.grow(MAIL);
         queue
@@ -119,6 +122,9 @@ impl<T: Default> RunQueue<T> {
         }
         let next = self.word(slot, generation_of(state).wrapping_add(1)) & !FLAGS;
         cell.state.set(next | (state & (LISTED | LATER)));
+        if cell.escaped.get() {
+            self.forget_escape(cell);
+        }
         if state & LISTED == 0 {
             self.recycle(slot, cell);
         }

@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
     pub(crate) remotes: Remotes,
+    /// Shared by every wait here that another thread may end: see `outside`.
+    pub(crate) outside: Arc<()>,
     /// Itself, for what outlives a call.
     this: Weak<Self>,
 }
@@ -157,6 +159,7 @@ impl Shared {
             more_events: Cell::new(false),
             last_check: Cell::new(0),
             remotes: Remotes::default(),
+            outside: Arc::new(()),
         })
     }
 

@@ -70,8 +70,25 @@ const fn loop_of(word: Word) -> u32 {
 }
 
 /// A static, not a promoted constant: `will_wake` and `is_ours` compare its address.
-static VTABLE: RawWakerVTable =
-    RawWakerVTable::new(|word| RawWaker::new(word, &VTABLE), wake_raw, wake_raw, |_| {});
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone_raw, wake_raw, wake_raw, |_| {});
+
+/// Only for others: leaves of ours call `copy`. So who is here may keep it, and wake it from anywhere.
+fn clone_raw(word: *const ()) -> RawWaker {
+    let noted = HOME.try_with(|cell| {
+        cell.with(|home| home.is_some_and(|home| home.queue.note_escape(word.addr()).is_ok()))
+    });
+    if noted != Ok(true) {
+        note_escape_abroad(word.addr());
+    }
+    RawWaker::new(word, &VTABLE)
+}
+
+#[cold]
+fn note_escape_abroad(word: Word) {
+    if let Some(inbox) = inbox_of(loop_of(word)) {
+        inbox.note_escape();
+    }
+}
 
 fn wake_raw(word: *const ()) {
     wake_word(word.addr());

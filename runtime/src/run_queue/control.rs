@@ -1,7 +1,7 @@
 //! Pausing, resuming and cancelling: what changes an item's state besides waking it.
 
 use super::RunQueue;
-use super::slot::{CANCEL, LISTED, LIVE, PAUSED, WOKEN};
+use super::slot::{CANCEL, FLAGS, LISTED, LIVE, PAUSED, Slot, WOKEN};
 
 impl<T: Default> RunQueue<T> {
     /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
@@ -41,5 +41,36 @@ impl<T: Default> RunQueue<T> {
     #[inline]
     pub(crate) fn wants_to_stop(&self, slot: u32) -> bool {
         self.slots.get(slot).is_some_and(|cell| cell.state.get() & (CANCEL | PAUSED) != 0)
+    }
+
+    /// Notes that a waker of this word is in hands that are not ours, until the item ends. `Err`: it is
+    /// another loop's.
+    pub(crate) fn note_escape(&self, word: usize) -> Result<(), ()> {
+        let Some(cell) = self.slots.get((word & FLAGS) as u32) else { return Err(()) };
+        let state = cell.state.get();
+        if (state ^ word) & !FLAGS != 0 || state & LIVE == 0 {
+            // A stale word of this loop wakes nobody.
+            return if self.is_ours(word) { Ok(()) } else { Err(()) };
+        }
+        if !cell.escaped.replace(true) {
+            self.escaped.set(self.escaped.get() + 1);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    pub(super) fn forget_escape(&self, cell: &Slot<T>) {
+        cell.escaped.set(false);
+        self.escaped.set(self.escaped.get() - 1);
+    }
+
+    /// Whether somebody else's code holds a waker of a live item.
+    pub(crate) fn any_escaped(&self) -> bool {
+        self.escaped.get() != 0
+    }
+
+    /// Whether the item is paused.
+    pub(crate) fn is_paused(&self, slot: u32) -> bool {
+        self.slots.get(slot).is_some_and(|cell| cell.state.get() & PAUSED != 0)
     }
 }

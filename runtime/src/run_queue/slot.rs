@@ -23,18 +23,25 @@ pub(super) const fn generation_of(state: usize) -> u32 {
     ((state >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)) as u32
 }
 
-/// One slot: 16 bytes and what its user keeps in it.
+/// One slot: 16 bytes, and what its user keeps in it.
 pub(super) struct Slot<T> {
     /// Loop, generation and flags. Zero: never used.
     pub(super) state: Cell<usize>,
     /// The next slot of the list this one is in, `NONE` at its end.
     pub(super) next: Cell<u32>,
+    /// Whether its waker was cloned by others than our own leaves, which copy it.
+    pub(super) escaped: Cell<bool>,
     pub(super) content: T,
 }
 
 impl<T: Default> Default for Slot<T> {
     fn default() -> Self {
-        Self { state: Cell::new(0), next: Cell::new(NONE), content: T::default() }
+        Self {
+            state: Cell::new(0),
+            next: Cell::new(NONE),
+            escaped: Cell::new(false),
+            content: T::default(),
+        }
     }
 }
 

@@ -1,0 +1,340 @@
+//! `Semaphore`: a number of permits, handed out first in, first out.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::waiters::{Key, WaitList, wake};
+use crate::wake::copy;
+use crate::{budget, waits};
+
+mod permit;
+
+pub use self::permit::{AcquireError, OwnedSemaphorePermit, SemaphorePermit, TryAcquireError};
+
+/// A number of permits; who wants more than there are waits in line.
+///
+/// Who asks for many at the head of the line collects them as they come, and those behind wait: nobody
+/// starves.
+///
+/// # Examples
+///
+/// At most two requests at a time:
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// use loopline_runtime::sync::Semaphore;
+/// use std::{rc::Rc, time::Duration};
+///
+/// let limit = Rc::new(Semaphore::new(2));
+/// let requests: Vec<_> = (0..4)
+///     .map(|_| {
+///         let limit = limit.clone();
+///         loopline_runtime::spawn(async move {
+///             let _permit = limit.acquire().await.expect("never closed");
+///             assert!(limit.available_permits() < 2);
+///             loopline_runtime::time::sleep(Duration::from_millis(1)).await;
+///         })
+///     })
+///     .collect();
+/// for request in requests {
+///     request.await.unwrap();
+/// }
+/// assert_eq!(limit.available_permits(), 2);
+/// # });
+/// ```
+pub struct Semaphore {
+    permits: Cell<usize>,
+    closed: Cell<bool>,
+    /// Who waits. A wait that was reached has all its permits, unless the semaphore was closed.
+    waiters: RefCell<WaitList<Want>>,
+}
+
+/// What one wait asked for.
+#[derive(Debug)]
+struct Want {
+    all: usize,
+    missing: usize,
+}
+
+impl Semaphore {
+    /// The most permits there can be.
+    pub const MAX_PERMITS: usize = usize::MAX >> 3;
+
+    /// Makes a semaphore with that many permits.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than [`Semaphore::MAX_PERMITS`].
+    #[must_use]
+    #[track_caller]
+    pub const fn new(permits: usize) -> Self {
+        assert!(permits <= Self::MAX_PERMITS, "a semaphore has MAX_PERMITS at most");
+        Self {
+            permits: Cell::new(permits),
+            closed: Cell::new(false),
+            waiters: RefCell::new(WaitList::new()),
+        }
+    }
+
+    /// Returns how many permits nobody has or waits for.
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        self.permits.get()
+    }
+
+    /// Adds permits; who waits gets them first.
+    ///
+    /// # Panics
+    ///
+    /// If there would be more than [`Semaphore::MAX_PERMITS`].
+    #[track_caller]
+    pub fn add_permits(&self, n: usize) {
+        let permits = self.permits.get().checked_add(n);
+        let permits = permits.filter(|permits| *permits <= Self::MAX_PERMITS);
+        self.permits.set(permits.expect("a semaphore has MAX_PERMITS at most"));
+        if !self.waiters.borrow().is_empty() {
+            self.hand_out();
+        }
+    }
+
+    /// Takes up to `n` available permits away for good. Returns how many.
+    pub fn forget_permits(&self, n: usize) -> usize {
+        let taken = n.min(self.permits.get());
+        self.permits.set(self.permits.get() - taken);
+        taken
+    }
+
+    /// Waits for a permit; dropping it gives it back.
+    ///
+    /// # Errors
+    ///
+    /// If the semaphore is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: only the place in line is lost.
+    pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.acquire_many(1).await
+    }
+
+    /// Waits for `n` permits together.
+    ///
+    /// # Errors
+    ///
+    /// If the semaphore is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: only the place in line is lost.
+    pub async fn acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
+        Acquire::new(self, n as usize).await?;
+        Ok(SemaphorePermit { semaphore: self, permits: n as usize })
+    }
+
+    /// Takes a permit if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or the semaphore is closed.
+    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `n` permits if there are so many.
+    ///
+    /// # Errors
+    ///
+    /// If there are not, or the semaphore is closed.
+    pub fn try_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.try_take(n as usize)?;
+        Ok(SemaphorePermit { semaphore: self, permits: n as usize })
+    }
+
+    /// As [`Semaphore::acquire`], with a permit that borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the semaphore is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
+        self.acquire_many_owned(1).await
+    }
+
+    /// As [`Semaphore::acquire_many`], with permits that borrow nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the semaphore is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn acquire_many_owned(
+        self: Rc<Self>,
+        n: u32,
+    ) -> Result<OwnedSemaphorePermit, AcquireError> {
+        Acquire::new(&self, n as usize).await?;
+        Ok(OwnedSemaphorePermit { semaphore: self, permits: n as usize })
+    }
+
+    /// As [`Semaphore::try_acquire`], with a permit that borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or the semaphore is closed.
+    pub fn try_acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// As [`Semaphore::try_acquire_many`], with permits that borrow nothing.
+    ///
+    /// # Errors
+    ///
+    /// If there are not so many, or the semaphore is closed.
+    pub fn try_acquire_many_owned(
+        self: Rc<Self>,
+        n: u32,
+    ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.try_take(n as usize)?;
+        Ok(OwnedSemaphorePermit { semaphore: self, permits: n as usize })
+    }
+
+    /// Refuses permits from now on, to those who wait too. Permits that are out stay.
+    pub fn close(&self) {
+        self.closed.set(true);
+        loop {
+            let reached = self.waiters.borrow_mut().reach().map(|(_, waker)| waker);
+            let Some(waker) = reached else { return };
+            wake(waker);
+        }
+    }
+
+    /// Whether the semaphore is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    #[inline]
+    fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
+        if self.closed.get() {
+            return Err(TryAcquireError::Closed);
+        }
+        // While anybody waits there is none: the first in line has it.
+        let rest = self.permits.get().checked_sub(n).ok_or(TryAcquireError::NoPermits)?;
+        self.permits.set(rest);
+        Ok(())
+    }
+
+    /// Gives what there is to those who wait, in order.
+    #[cold]
+    fn hand_out(&self) {
+        loop {
+            let mut waiters = self.waiters.borrow_mut();
+            let Some(want) = waiters.first() else { return };
+            let given = want.missing.min(self.permits.get());
+            want.missing -= given;
+            self.permits.set(self.permits.get() - given);
+            if want.missing != 0 {
+                return;
+            }
+            let reached = waiters.reach().map(|(_, waker)| waker);
+            drop(waiters);
+            reached.into_iter().for_each(wake);
+        }
+    }
+}
+
+/// Waits for permits; its owner makes them into a permit of its kind.
+struct Acquire<'a> {
+    semaphore: &'a Semaphore,
+    n: usize,
+    /// Its place in line, once it waits.
+    key: Option<Key>,
+}
+
+impl<'a> Acquire<'a> {
+    fn new(semaphore: &'a Semaphore, n: usize) -> Self {
+        Self { semaphore, n, key: None }
+    }
+
+    #[cold]
+    fn wait(&mut self, cx: &Context<'_>) {
+        let waker = copy(cx.waker());
+        // What there is goes to the first in line, also if it is not enough.
+        let given = self.semaphore.permits.take();
+        let want = Want { all: self.n, missing: self.n - given };
+        self.key = Some(self.semaphore.waiters.borrow_mut().push(want, waker));
+    }
+
+    fn is_waiting(&self, key: &Key, cx: &Context<'_>) -> bool {
+        let waiters = self.semaphore.waiters.borrow();
+        let (waiting, wakes) = (waiters.is_waiting(key), waiters.wakes(key, cx.waker()));
+        drop(waiters);
+        if !wakes {
+            let waker = copy(cx.waker());
+            let old = self.semaphore.waiters.borrow_mut().set_waker(key, waker);
+            drop(old);
+        }
+        waiting
+    }
+}
+
+impl Future for Acquire<'_> {
+    type Output = Result<(), AcquireError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let permit = ready!(budget::poll_proceed(cx));
+        let this = &mut *self;
+        let result = match &this.key {
+            None => match this.semaphore.try_take(this.n) {
+                Err(TryAcquireError::NoPermits) => {
+                    this.wait(cx);
+                    None
+                }
+                taken => Some(taken.map_err(|_| AcquireError(()))),
+            },
+            Some(key) if this.is_waiting(key, cx) => None,
+            Some(_) => this.key.take().map(|key| {
+                let (want, _) = this.semaphore.waiters.borrow_mut().take(key);
+                if want.missing == 0 {
+                    return Ok(());
+                }
+                this.semaphore.add_permits(want.all - want.missing);
+                Err(AcquireError(()))
+            }),
+        };
+        let Some(result) = result else {
+            waits::note("a permit (Semaphore)");
+            return Poll::Pending;
+        };
+        permit.spend();
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Acquire<'_> {
+    fn drop(&mut self) {
+        let Some(key) = self.key.take() else { return };
+        let (want, waker) = self.semaphore.waiters.borrow_mut().take(key);
+        drop(waker);
+        // What it had goes to the next in line.
+        self.semaphore.add_permits(want.all - want.missing);
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("permits", &self.permits)
+            .field("waiting", &self.waiters.borrow().len())
+            .field("closed", &self.closed)
+            .finish()
+    }
+}
