@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub use loopline_runtime::{
-    Builder, Cancelled, Clock, Control, CurrentError, EventLoop, Handle, InsertError,
+    Builder, Cancelled, Clock, Control, CurrentError, Deadlock, EventLoop, Handle, InsertError,
     InsertErrorKind, ItemBuilder, JoinError, JoinHandle, PanicPolicy, Remote, RemoteJoin, RunError,
-    StateError, Stats, TaskId, Turn, WaitError, block_on, spawn, yield_now,
+    StateError, Stats, TaskId, Turn, Wait, WaitError, block_on, spawn, yield_now,
 };
 
 #[cfg(feature = "macros")]

@@ -23,7 +23,7 @@ const LEVELS: &[&[&str]] = &[
     &["reactor", "phases", "task"],
     &["shared"],
     &["current", "items", "turn"],
-    &["join", "sleep", "phase", "registration", "outside", "waiters"],
+    &["join", "sleep", "phase", "registration", "outside", "waiters", "deadlock"],
     &["spawn", "channel", "sync"],
     &["timeout", "interval", "callback"],
     &["handle", "time"],

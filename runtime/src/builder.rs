@@ -66,6 +66,7 @@ impl<S: 'static> Builder<S> {
                 turn_items: 1024,
                 turn_time: 50_000,
                 panic: PanicPolicy::Continue,
+                detect_deadlock: true,
                 label: None,
             },
             events: 1024,
@@ -144,6 +145,16 @@ impl<S: 'static> Builder<S> {
     /// Sets what is done with a panic that nobody awaits. Default: print it and go on.
     pub fn panic_policy(mut self, policy: PanicPolicy) -> Self {
         self.config.panic = policy;
+        self
+    }
+
+    /// Sets whether [`EventLoop::run`] and [`EventLoop::run_until`] return
+    /// [`RunError::Deadlock`](crate::RunError::Deadlock) when nothing can wake them any more. Default: yes.
+    ///
+    /// Off, they wait for ever instead: for programs that wake the loop in ways it cannot see, such as a
+    /// signal handler that holds a copy of a waker made before.
+    pub fn detect_deadlock(mut self, detect: bool) -> Self {
+        self.config.detect_deadlock = detect;
         self
     }
 

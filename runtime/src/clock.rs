@@ -126,6 +126,11 @@ impl LoopClock {
         self.holds.set(self.holds.get() - 1);
     }
 
+    /// Whether somebody said that the outside world is going to do something.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.get() != 0
+    }
+
     /// Whether a paused clock may jump by itself.
     pub(crate) fn may_jump(&self) -> bool {
         self.is_paused() && self.holds.get() == 0

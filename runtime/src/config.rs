@@ -34,6 +34,8 @@ pub(crate) struct Config {
     /// Time after which a turn with work left looks at the poller.
     pub(crate) turn_time: Nanos,
     pub(crate) panic: PanicPolicy,
+    /// Whether `run` and `run_until` report a deadlock.
+    pub(crate) detect_deadlock: bool,
     pub(crate) label: Option<String>,
 }
 

@@ -1,15 +1,18 @@
 //! `EventLoop`: made, run and dropped here. Start reading at `run_until`, then `turn`.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::current::{delist, enlist, with_current};
+use crate::deadlock::{Deadlock, explain};
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
 use crate::shared::Shared;
@@ -25,6 +28,8 @@ pub enum RunError {
     Nested,
     /// [`Handle::stop`] ended the run before the future was done.
     Stopped,
+    /// Nothing can wake the loop any more: says who waits for what.
+    Deadlock(Deadlock),
 }
 
 impl fmt::Display for RunError {
@@ -36,6 +41,7 @@ impl fmt::Display for RunError {
                  blocking on it",
             ),
             Self::Stopped => f.write_str("the event loop was stopped before the future was done"),
+            Self::Deadlock(deadlock) => deadlock.fmt(f),
         }
     }
 }
@@ -44,7 +50,7 @@ impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            Self::Nested | Self::Stopped => None,
+            Self::Nested | Self::Stopped | Self::Deadlock(_) => None,
         }
     }
 }
@@ -137,8 +143,11 @@ impl<S: 'static> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// If an event loop runs on this thread already, or the poller fails.
+    /// If an event loop runs on this thread already, if the poller fails, or if items are left that
+    /// nothing can wake any more.
+    #[track_caller]
     pub fn run(&mut self, state: &mut S) -> Result<(), RunError> {
+        let place = Location::caller();
         self.enter(state, |shared| {
             let root: &mut Root<'_> = &mut |_| Poll::Pending;
             loop {
@@ -148,6 +157,11 @@ impl<S: 'static> EventLoop<S> {
                 turn(shared, root, None).map_err(RunError::Io)?;
                 if shared.stop.take() {
                     return Ok(());
+                }
+                if shared.stuck.take() {
+                    if let Some(deadlock) = explain(shared, None, place) {
+                        return Err(RunError::Deadlock(deadlock));
+                    }
                 }
             }
         })
@@ -160,28 +174,32 @@ impl<S: 'static> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// If an event loop runs on this thread already, if the loop is stopped, or if the poller fails.
+    /// If an event loop runs on this thread already, if the loop is stopped, if the poller fails, or if
+    /// nothing can wake the loop any more and the future is not done.
     ///
     /// # Panics
     ///
     /// A panic of the future is the caller's.
+    #[track_caller]
     pub fn run_until<F: Future>(
         &mut self,
         state: &mut S,
         future: F,
     ) -> Result<F::Output, RunError> {
+        let place = Location::caller();
         self.enter(state, |shared| {
             let mut future = pin!(future);
-            let mut output = None;
+            let (output, mut done) = (Cell::new(None), false);
+            let root: &mut Root<'_> = &mut |cx| {
+                if !done {
+                    output.set(Some(ready!(future.as_mut().poll(cx))));
+                    done = true;
+                }
+                // Else: woken once more in the turn that it ended in.
+                Poll::Ready(())
+            };
             let _root = RootSlot::take(shared);
             loop {
-                let root: &mut Root<'_> = &mut |cx| {
-                    if output.is_some() {
-                        // Woken once more in the turn that it ended in.
-                        return Poll::Ready(());
-                    }
-                    future.as_mut().poll(cx).map(|done| output = Some(done))
-                };
                 let turned = turn(shared, root, None);
                 if let Some(output) = output.take() {
                     // A stop in this turn was for this run.
@@ -191,6 +209,11 @@ impl<S: 'static> EventLoop<S> {
                 turned.map_err(RunError::Io)?;
                 if shared.stop.take() {
                     return Err(RunError::Stopped);
+                }
+                if shared.stuck.take() {
+                    if let Some(deadlock) = explain(shared, Some(root), place) {
+                        return Err(RunError::Deadlock(deadlock));
+                    }
                 }
             }
         })
@@ -209,6 +232,8 @@ impl<S: 'static> EventLoop<S> {
         state: &mut S,
         timeout: impl Into<Option<Duration>>,
     ) -> io::Result<Turn> {
+        // A run that unwound left it on, and here somebody else says when to wait.
+        self.shared.watches_deadlock.set(false);
         let before = self.shared.counters.items_run.get();
         let timeout = timeout.into();
         let shared = &*self.shared;
@@ -234,7 +259,10 @@ impl<S: 'static> EventLoop<S> {
             return Err(RunError::Nested);
         }
         let shared = &*self.shared;
-        shared.state.park(state, || shared.enter(|| f(shared)))
+        shared.watches_deadlock.set(shared.config.detect_deadlock);
+        let result = shared.state.park(state, || shared.enter(|| f(shared)));
+        shared.watches_deadlock.set(false);
+        result
     }
 }
 
@@ -245,6 +273,7 @@ impl EventLoop<()> {
     /// # Errors
     ///
     /// As [`EventLoop::run_until`].
+    #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
         self.run_until(&mut (), future)
     }

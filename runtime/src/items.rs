@@ -234,14 +234,8 @@ impl Shared {
         }
     }
 
-    /// Ends all items, newest first, while everything else still works.
-    pub(crate) fn shut_down(&self) {
-        self.life.set(Life::ShuttingDown);
-        for message in self.mailbox.close() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
-                self.unobserved("a message from another thread", payload);
-            }
-        }
+    /// Returns the items at rest and their slots, oldest first.
+    pub(crate) fn items(&self) -> Vec<(TaskId, u32)> {
         let mut items: Vec<(TaskId, u32)> = (0..self.home.queue.used())
             .filter_map(|slot| {
                 let cell = self.home.queue.content(slot)?;
@@ -252,7 +246,18 @@ impl Shared {
             })
             .collect();
         items.sort_unstable();
-        for (id, slot) in items.into_iter().rev() {
+        items
+    }
+
+    /// Ends all items, newest first, while everything else still works.
+    pub(crate) fn shut_down(&self) {
+        self.life.set(Life::ShuttingDown);
+        for message in self.mailbox.close() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
+                self.unobserved("a message from another thread", payload);
+            }
+        }
+        for (id, slot) in self.items().into_iter().rev() {
             self.cancel(slot, id);
         }
         self.life.set(Life::Gone);

@@ -46,6 +46,7 @@ mod yield_now;
 
 // One loop: its insides, how the thread finds it, what happens to its items.
 mod current;
+mod deadlock;
 mod items;
 mod shared;
 
@@ -79,6 +80,7 @@ pub use builder::Builder;
 pub use clock::Clock;
 pub use config::{PanicPolicy, Stats};
 pub use current::CurrentError;
+pub use deadlock::{Deadlock, Wait};
 pub use event_loop::{EventLoop, RunError, Turn, block_on};
 pub use handle::{Handle, ItemBuilder};
 pub use insert_error::{InsertError, InsertErrorKind};

@@ -78,6 +78,11 @@ impl Reactor {
         self.sources.borrow().len()
     }
 
+    /// Whether anybody waits for a source that is registered.
+    pub(crate) fn any_awaited(&self) -> bool {
+        self.sources.borrow().iter().any(|(_, entry)| entry.ledger.is_awaited())
+    }
+
     /// Waits for events; `None` waits until there are some. Runs no user code.
     pub(crate) fn park(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.poller.wait(timeout)

@@ -18,7 +18,7 @@ use crate::config::{Config, Counters, PanicPolicy, Stats};
 use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
-use crate::phases::Phases;
+use crate::phases::{Phase, Phases};
 use crate::reactor::Reactor;
 use crate::run_queue::NONE;
 use crate::state::StateCell;
@@ -73,6 +73,11 @@ pub(crate) struct Shared {
     pub(crate) doomed: RefCell<VecDeque<Rc<dyn Item>>>,
     /// Set when a wait filled its buffer, so that there may be more events at once.
     pub(crate) more_events: Cell<bool>,
+    /// Whether a wait that nothing can end is an error now: in `run` and `run_until`, unless the builder
+    /// said otherwise.
+    pub(crate) watches_deadlock: Cell<bool>,
+    /// Set when the turn did not wait because nothing would end the wait.
+    pub(crate) stuck: Cell<bool>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
     pub(crate) remotes: Remotes,
@@ -157,6 +162,8 @@ impl Shared {
             cancelling: Cell::new(0),
             doomed: RefCell::default(),
             more_events: Cell::new(false),
+            watches_deadlock: Cell::new(false),
+            stuck: Cell::new(false),
             last_check: Cell::new(0),
             remotes: Remotes::default(),
             outside: Arc::new(()),
@@ -185,6 +192,23 @@ impl Shared {
         if !self.in_turn.get() {
             self.home.number.inbox().notify_parked();
         }
+    }
+
+    /// Whether nothing that the loop knows of can ever end a wait that begins now: no timer, no source that
+    /// is waited for, no other thread, and no waker in hands that are not ours.
+    ///
+    /// Errs on the side of waiting: whatever might bring a wake from elsewhere makes it say no.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let phases = [Phase::BeforePark, Phase::AfterPark, Phase::Idle];
+        self.watches_deadlock.get()
+            && !self.home.queue.any_escaped()
+            && !self.home.number.inbox().any_escaped()
+            && self.timers.borrow().len() == 0
+            && !self.remotes.any()
+            && Arc::strong_count(&self.outside) == 1
+            && !self.clock.is_held()
+            && !phases.into_iter().any(|phase| self.phases.any(phase))
+            && !self.reactor.any_awaited()
     }
 
     /// Does what the policy says with a panic that nobody waits for.

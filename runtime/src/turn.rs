@@ -86,6 +86,10 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
     let deadline = shared.timers.borrow_mut().next_deadline();
     let entered = shared.clock.read();
     let until = match (deadline, limit) {
+        (None, None) if shared.is_stuck() => {
+            shared.stuck.set(true);
+            return look(shared);
+        }
         (None, None) => NEVER,
         (deadline, limit) => {
             let limit = limit.map_or(NEVER, |limit| entered.saturating_add(nanos(limit)));
@@ -294,7 +298,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
 
 /// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
 #[inline]
-fn poll(shared: &Shared, root: &mut Root<'_>, entry: &Entry<'_, ItemCell>) -> bool {
+pub(crate) fn poll(shared: &Shared, root: &mut Root<'_>, entry: &Entry<'_, ItemCell>) -> bool {
     if entry.slot == ROOT {
         return poll_root(shared, root, entry.word());
     }

@@ -322,6 +322,11 @@ impl Ledger {
 
     /// Whether anybody waits for this direction.
     #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        Direction::ALL.into_iter().any(|direction| self.has_waiters(direction))
+    }
+
+    /// Whether anybody waits in this direction.
     pub(crate) fn has_waiters(&self, direction: Direction) -> bool {
         self.has(one(direction) | more(direction))
     }
