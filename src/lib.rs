@@ -2,8 +2,9 @@
 
 pub use loopline_runtime::{
     Builder, Cancelled, Clock, Control, CurrentError, Deadlock, EventLoop, Handle, InsertError,
-    InsertErrorKind, ItemBuilder, JoinError, JoinHandle, PanicPolicy, Remote, RemoteJoin, RunError,
-    StateError, Stats, TaskId, Turn, Wait, WaitError, block_on, spawn, yield_now,
+    InsertErrorKind, ItemBuilder, JoinError, JoinHandle, Lane, LaneError, PanicPolicy, Remote,
+    RemoteJoin, RunError, StateError, Stats, TaskId, Turn, Wait, WaitError, block_on, spawn,
+    yield_now,
 };
 
 #[cfg(feature = "macros")]

@@ -65,6 +65,7 @@ impl<S: 'static> Builder<S> {
                 check_every: 64,
                 turn_items: 1024,
                 turn_time: 50_000,
+                lane_time: 100_000,
                 panic: PanicPolicy::Continue,
                 detect_deadlock: true,
                 label: None,
@@ -107,6 +108,13 @@ impl<S: 'static> Builder<S> {
     /// [`Builder::items_per_check`] items. Default: 50 us.
     pub fn time_per_turn(mut self, time: Duration) -> Self {
         self.config.turn_time = nanos(time);
+        self
+    }
+
+    /// Sets how long a lane of weight one may run before the next one's turn comes, where there are lanes:
+    /// see [`Handle::add_lane`](crate::Handle::add_lane). Default: 100 us.
+    pub fn lane_time(mut self, time: Duration) -> Self {
+        self.config.lane_time = nanos(time).max(1);
         self
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) turn_items: usize,
     /// Time after which a turn with work left looks at the poller.
     pub(crate) turn_time: Nanos,
+    /// What a lane of weight one may use before the next one runs.
+    pub(crate) lane_time: Nanos,
     pub(crate) panic: PanicPolicy,
     /// Whether `run` and `run_until` report a deadlock.
     pub(crate) detect_deadlock: bool,

@@ -165,7 +165,7 @@ impl<S: 'static> Handle<S> {
     /// Starts an item with a label or as background.
     #[track_caller]
     pub fn item(self) -> ItemBuilder<S> {
-        let meta = Meta { label: None, place: Location::caller(), background: false };
+        let meta = Meta { label: None, place: Location::caller(), background: false, lane: 0 };
         ItemBuilder { handle: self, meta }
     }
 
@@ -275,8 +275,8 @@ impl<S: 'static> futures_task::Spawn for Handle<S> {
 #[derive(Debug)]
 #[must_use = "an item starts with `spawn` or `insert`"]
 pub struct ItemBuilder<S> {
-    handle: Handle<S>,
-    meta: Meta,
+    pub(crate) handle: Handle<S>,
+    pub(crate) meta: Meta,
 }
 
 impl<S: 'static> ItemBuilder<S> {

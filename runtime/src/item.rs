@@ -43,10 +43,11 @@ pub(crate) struct Meta {
     pub(crate) label: Option<Box<Cow<'static, str>>>,
     pub(crate) place: &'static Location<'static>,
     pub(crate) background: bool,
+    /// Zero: the first.
+    pub(crate) lane: u8,
 }
 
-/// What is known of an item from the start, in one byte. Three more bits are for its lane; there is one
-/// for now.
+/// What is known of an item from the start, in one byte. Its lane stands in its slot, where wakes look.
 #[derive(Clone, Copy)]
 struct Flags(u8);
 

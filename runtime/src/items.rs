@@ -49,6 +49,9 @@ impl Shared {
         if fresh {
             self.home.number.inbox().grow(slot);
         }
+        if meta.lane != 0 {
+            self.home.queue.put_in_lane(slot, meta.lane);
+        }
         let background = meta.background;
         let task = Task::new(future, self.take_id(), slot, self.home.number.get() as u16, meta);
         self.start(slot, task.clone(), background, start);

@@ -28,6 +28,7 @@ mod turn;
 
 // Front doors.
 mod handle;
+mod lane;
 mod remote;
 mod spawn;
 pub mod time;
@@ -86,6 +87,7 @@ pub use handle::{Handle, ItemBuilder};
 pub use insert_error::{InsertError, InsertErrorKind};
 pub use item::TaskId;
 pub use join::{Cancelled, Control, JoinError, JoinHandle};
+pub use lane::{Lane, LaneError};
 pub use remote::{Remote, RemoteJoin, WaitError};
 pub use spawn::spawn;
 pub use state::StateError;

@@ -12,14 +12,17 @@
 //! Invariant (Counted): `due` is the number of slots that are live, listed, woken and not paused;
 //! those that wait for the next turn (`LATER`) are counted in `later` instead.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use crate::segments::Segments;
 
+use self::lanes::Lanes;
 pub(crate) use self::slot::Entry;
 use self::slot::{FLAGS, LATER, LISTED, LIVE, List, PAUSED, Slot, WOKEN, generation_of};
 
 mod control;
+mod lanes;
+mod rounds;
 mod slot;
 
 /// The slot of the root future of `run_until`.
@@ -40,11 +43,8 @@ pub(crate) const GENERATION_BITS: u32 = 24;
 #[cfg(not(target_pointer_width = "64"))]
 pub(crate) const GENERATION_BITS: u32 = 6;
 
-/// The slots and the lists through them.
-pub(crate) struct RunQueue<T> {
-    slots: Segments<Slot<T>>,
-    /// The loop's number, where words have it.
-    loop_bits: usize,
+/// What runs of one lane, and when: three lists.
+struct Lane {
     /// What is left of the round, first in first out. `pop` leaves its tail alone, so that means
     /// nothing once the list is empty.
     round: List,
@@ -52,6 +52,23 @@ pub(crate) struct RunQueue<T> {
     queue: List,
     /// What `defer` put at the head of the next round.
     deferred: List,
+}
+
+impl Lane {
+    const fn new() -> Self {
+        Self { round: List::new(), queue: List::new(), deferred: List::new() }
+    }
+}
+
+/// The slots and the lists through them.
+pub(crate) struct RunQueue<T> {
+    slots: Segments<Slot<T>>,
+    /// The loop's number, where words have it.
+    loop_bits: usize,
+    /// The lane of all items that were put into no other.
+    first: Lane,
+    /// The others, once there are any.
+    lanes: OnceCell<Box<Lanes>>,
     /// What waits for the next turn: new sources and `next_turn`.
     next_turn: List,
     /// Freed slots, last freed first, linked through `next`.
@@ -71,9 +88,8 @@ impl<T: Default> RunQueue<T> {
         let queue = Self {
             loop_bits: (loop_number as usize) << (GENERATION_BITS + SLOT_BITS),
             slots: Segments::new(),
-            round: List::new(),
-            queue: List::new(),
-            deferred: List::new(),
+            first: Lane::new(),
+            lanes: OnceCell::new(),
             next_turn: List::new(),
             free: Cell::new(NONE),
             used: Cell::new(MAIL + 1),
@@ -118,12 +134,12 @@ impl<T: Default> RunQueue<T> {
         let state = cell.state.get();
         debug_assert!(state & LIVE != 0, "slot {slot} freed twice");
         if state & (LISTED | WOKEN | PAUSED) == LISTED | WOKEN {
-            self.uncount(state);
+            self.uncount(cell, state);
         }
         let next = self.word(slot, generation_of(state).wrapping_add(1)) & !FLAGS;
         cell.state.set(next | (state & (LISTED | LATER)));
-        if cell.escaped.get() {
-            self.forget_escape(cell);
+        if cell.marks.get() != 0 {
+            self.forget_marks(cell);
         }
         if state & LISTED == 0 {
             self.recycle(slot, cell);
@@ -172,12 +188,12 @@ impl<T: Default> RunQueue<T> {
 
     #[inline(always)] // into both
     fn wake_at(&self, cell: &Slot<T>, word: usize) -> Result<(), ()> {
-        // One comparison: this loop, this generation, and no flag but that it lives.
+        // One comparison: this loop, this generation, and no flag but that it lives; so the first lane.
         let idle = word & !FLAGS | LIVE;
         if cell.state.get() == idle {
             cell.state.set(idle | LISTED | WOKEN);
             self.due.set(self.due.get() + 1);
-            self.append(&self.queue, (word & FLAGS) as u32, cell);
+            self.append(&self.first.queue, (word & FLAGS) as u32, cell);
             return Ok(());
         }
         self.wake_flagged(cell, word)
@@ -212,48 +228,56 @@ impl<T: Default> RunQueue<T> {
         if state & PAUSED != 0 {
             return;
         }
-        self.count(state);
+        self.count(cell, state);
         if state & LISTED == 0 {
             cell.state.set(state | LISTED);
-            self.append(&self.queue, slot, cell);
+            self.append(&self.lane_of(cell).queue, slot, cell);
         }
     }
 
     /// Queues a new slot.
     pub(crate) fn enqueue(&self, slot: u32) {
-        self.place(&self.queue, slot, 0);
+        self.place(|lane| &lane.queue, slot, 0);
     }
 
     /// Puts a new slot at the head of the next round, behind what was deferred before it.
     pub(crate) fn defer(&self, slot: u32) {
-        self.place(&self.deferred, slot, 0);
+        self.place(|lane| &lane.deferred, slot, 0);
     }
 
     /// Puts a new slot into the next turn.
     pub(crate) fn next_turn(&self, slot: u32) {
-        self.place(&self.next_turn, slot, LATER);
+        self.place(|_| &self.next_turn, slot, LATER);
     }
 
-    fn place(&self, list: &List, slot: u32, later: usize) {
+    #[inline(always)] // one list is known at compile time
+    fn place<'a>(&'a self, list: impl FnOnce(&'a Lane) -> &'a List, slot: u32, later: usize) {
         let cell = self.slots.grow(slot);
         let state = cell.state.get();
         // A recycled slot is never listed (Listed Once), so a new one may go anywhere.
         debug_assert!(state & (LIVE | LISTED) == LIVE);
         cell.state.set(state | LISTED | WOKEN | later);
-        self.append(list, slot, cell);
-        self.count(later);
+        self.append(list(self.lane_of(cell)), slot, cell);
+        self.count(cell, later);
     }
 
     /// Counts an entry that became due; `state` says in which list it is.
-    fn count(&self, state: usize) {
+    #[inline]
+    fn count(&self, cell: &Slot<T>, state: usize) {
         let counter = if state & LATER == 0 { &self.due } else { &self.later };
         counter.set(counter.get() + 1);
+        if state & LATER == 0 {
+            self.count_in_lane(cell, 1);
+        }
     }
 
     /// Counts an entry that is due no more.
-    fn uncount(&self, state: usize) {
+    fn uncount(&self, cell: &Slot<T>, state: usize) {
         let counter = if state & LATER == 0 { &self.due } else { &self.later };
         counter.set(counter.get() - 1);
+        if state & LATER == 0 {
+            self.count_in_lane(cell, -1);
+        }
     }
 
     #[inline]
@@ -275,17 +299,22 @@ impl<T: Default> RunQueue<T> {
         }
     }
 
-    /// Takes the next item to poll, or `None` if the round is over.
+    /// Takes the next item of the first lane to poll, or `None` if its round is over.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Entry<'_, T>> {
+        self.pop_of(&self.first)
+    }
+
+    #[inline(always)] // into the loop of the turn, where the lane is known
+    fn pop_of(&self, lane: &Lane) -> Option<Entry<'_, T>> {
         loop {
-            let slot = self.round.head.get();
+            let slot = lane.round.head.get();
             let cell = match self.slots.near(slot) {
                 Some(cell) => cell,
                 None if slot == NONE => return None,
                 None => self.slots.get(slot)?,
             };
-            self.round.head.set(cell.next.get());
+            lane.round.head.set(cell.next.get());
             let state = cell.state.get();
             if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
                 cell.state.set(state & !(LISTED | WOKEN));
@@ -311,71 +340,10 @@ impl<T: Default> RunQueue<T> {
             return None;
         }
         if state & (LISTED | WOKEN) == LISTED | WOKEN {
-            self.uncount(state);
+            self.uncount(cell, state);
         }
         cell.state.set(state & !WOKEN);
         Some(Entry { slot, state, cell })
-    }
-
-    /// Begins a round of what is queued now: what was deferred first, then what a turn that ended
-    /// early left of its round. Returns whether anything is due.
-    ///
-    /// The round is a list of its own, not a number of items: some of it may be cancelled meanwhile,
-    /// and then what was woken meanwhile must not take their places.
-    #[inline]
-    pub(crate) fn begin_round(&self) -> bool {
-        if self.deferred.head.get() == NONE && self.round.head.get() == NONE {
-            self.round.head.set(self.queue.head.replace(NONE));
-            self.round.tail.set(self.queue.tail.replace(NONE));
-        } else {
-            self.join_round();
-        }
-        self.due.get() != 0 || self.drop_stale()
-    }
-
-    /// The rarer way to begin a round.
-    #[cold]
-    fn join_round(&self) {
-        self.splice_back(&self.round, &self.deferred);
-        self.splice_back(&self.deferred, &self.round);
-        self.splice_back(&self.queue, &self.round);
-    }
-
-    /// Ends a round that has stale entries at most: nobody would pop them, and their slots would never
-    /// be free again. Returns that nothing is due.
-    fn drop_stale(&self) -> bool {
-        let none = self.pop();
-        debug_assert!(none.is_none(), "Counted");
-        false
-    }
-
-    /// Begins a turn: what waited for it joins the queue.
-    pub(crate) fn begin_turn(&self) {
-        let mut slot = self.next_turn.head.get();
-        if slot == NONE {
-            return;
-        }
-        while let Some(cell) = self.slots.get(slot) {
-            cell.state.set(cell.state.get() & !LATER);
-            slot = cell.next.get();
-        }
-        self.due.set(self.due.get() + self.later.replace(0));
-        self.splice_back(&self.next_turn, &self.queue);
-    }
-
-    /// Moves all of `from` behind what is in `to`.
-    #[inline]
-    fn splice_back(&self, from: &List, to: &List) {
-        let head = from.head.replace(NONE);
-        if head == NONE {
-            return;
-        }
-        let last = to.tail.replace(from.tail.replace(NONE));
-        if to.head.get() == NONE {
-            to.head.set(head);
-        } else if let Some(cell) = self.slots.get(last) {
-            cell.next.set(head);
-        }
     }
 
     /// Returns how many items are due, those of the next turn included.

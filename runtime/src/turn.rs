@@ -48,7 +48,11 @@ pub(crate) fn turn(
     }
     fire_timers(shared, began, mark);
     collect_inbox(shared);
-    run_rounds(shared, root, began);
+    if shared.home.queue.has_lanes() {
+        run_lanes(shared, root, began);
+    } else {
+        run_rounds(shared, root, began);
+    }
     if shared.phases.any(Phase::Idle) && !has_work(shared) {
         shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
         run_phase(shared, root, Phase::Idle);
@@ -236,7 +240,8 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     let mut batch = every.min(most);
     let mut left = batch;
     // A round is what was queued when it began, so an item runs at most once in it.
-    'turn: while queue.begin_round() {
+    // With a lane made meanwhile this goes on in the next turn, fairly.
+    'turn: while !queue.has_lanes() && queue.begin_round() {
         while let Some(entry) = queue.pop() {
             let done = poll(shared, root, &entry);
             left -= 1;
@@ -255,6 +260,30 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         }
     }
     add(&shared.counters.items_run, (ran + batch - left) as u64);
+}
+
+/// Runs items of all lanes until nothing is queued or the turn has had its share. The clock is read for
+/// each, to charge its lane.
+#[cold]
+fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
+    shared.last_check.set(began);
+    let queue = &shared.home.queue;
+    let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    let mut before = shared.clock.read();
+    let mut ran = 0;
+    while ran < most {
+        let Some(entry) = queue.pop_fair() else { break };
+        let lane = entry.lane();
+        let done = poll(shared, root, &entry);
+        let after = shared.clock.read();
+        queue.charge(lane, after.saturating_sub(before));
+        before = after;
+        ran += 1;
+        if done || ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began) {
+            break;
+        }
+    }
+    add(&shared.counters.items_run, ran as u64);
 }
 
 /// Whether a turn that has work left should look at the poller now.

@@ -1,7 +1,7 @@
 //! Pausing, resuming and cancelling: what changes an item's state besides waking it.
 
 use super::RunQueue;
-use super::slot::{CANCEL, FLAGS, LISTED, LIVE, PAUSED, Slot, WOKEN};
+use super::slot::{CANCEL, ESCAPED, FLAGS, LISTED, LIVE, PAUSED, Slot, WOKEN};
 
 impl<T: Default> RunQueue<T> {
     /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
@@ -12,7 +12,7 @@ impl<T: Default> RunQueue<T> {
             return;
         }
         if state & (LISTED | WOKEN) == LISTED | WOKEN {
-            self.uncount(state);
+            self.uncount(cell, state);
         }
         cell.state.set(state | PAUSED);
     }
@@ -52,16 +52,19 @@ impl<T: Default> RunQueue<T> {
             // A stale word of this loop wakes nobody.
             return if self.is_ours(word) { Ok(()) } else { Err(()) };
         }
-        if !cell.escaped.replace(true) {
+        if cell.marks.get() & ESCAPED == 0 {
+            cell.marks.set(cell.marks.get() | ESCAPED);
             self.escaped.set(self.escaped.get() + 1);
         }
         Ok(())
     }
 
+    /// The slot's item ended: its lane and its escape are not the next one's.
     #[cold]
-    pub(super) fn forget_escape(&self, cell: &Slot<T>) {
-        cell.escaped.set(false);
-        self.escaped.set(self.escaped.get() - 1);
+    pub(super) fn forget_marks(&self, cell: &Slot<T>) {
+        if cell.marks.take() & ESCAPED != 0 {
+            self.escaped.set(self.escaped.get() - 1);
+        }
     }
 
     /// Whether somebody else's code holds a waker of a live item.

@@ -16,8 +16,15 @@ pub(super) const PAUSED: usize = 1 << 3;
 pub(super) const CANCEL: usize = 1 << 4;
 /// The slot is in the list of the next turn.
 pub(super) const LATER: usize = 1 << 5;
+/// The item is in another lane than the first: its wakes take the longer way.
+pub(super) const LANED: usize = 1 << 6;
 /// The flags' bits; the loop's number and the generation stand above them, as in a waker's word.
 pub(super) const FLAGS: usize = (1 << SLOT_BITS) - 1;
+
+/// The bits of `marks` that are the number of a lane.
+pub(super) const LANE: u8 = 7;
+/// The waker was cloned by others than our own leaves, which copy it.
+pub(super) const ESCAPED: u8 = 1 << 3;
 
 pub(super) const fn generation_of(state: usize) -> u32 {
     ((state >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)) as u32
@@ -29,8 +36,8 @@ pub(super) struct Slot<T> {
     pub(super) state: Cell<usize>,
     /// The next slot of the list this one is in, `NONE` at its end.
     pub(super) next: Cell<u32>,
-    /// Whether its waker was cloned by others than our own leaves, which copy it.
-    pub(super) escaped: Cell<bool>,
+    /// The item's lane, and `ESCAPED`.
+    pub(super) marks: Cell<u8>,
     pub(super) content: T,
 }
 
@@ -39,7 +46,7 @@ impl<T: Default> Default for Slot<T> {
         Self {
             state: Cell::new(0),
             next: Cell::new(NONE),
-            escaped: Cell::new(false),
+            marks: Cell::new(0),
             content: T::default(),
         }
     }
@@ -63,6 +70,11 @@ impl<'a, T> Entry<'a, T> {
     #[inline]
     pub(crate) fn content(&self) -> &'a T {
         &self.cell.content
+    }
+
+    /// Returns the number of the item's lane.
+    pub(crate) fn lane(&self) -> usize {
+        usize::from(self.cell.marks.get() & LANE)
     }
 
     /// Whether the item was cancelled during its poll.

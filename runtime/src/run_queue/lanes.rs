@@ -1,0 +1,230 @@
+//! Lanes: deficit round robin by time among up to eight queues.
+//!
+//! Each lane has rounds of its own. The turn visits the lanes that have work in a circle: a visit adds the
+//! lane's share (its weight times the quantum) to its credit, the lane runs items while its credit is
+//! above zero, and each poll is charged what it took. A lane may overdraw by one item, and pays that back
+//! before it runs again; one with nothing to run starts afresh.
+//!
+//! So an item that is woken while its lane has nothing to run waits, at most, until each other lane has
+//! used its share and overdrawn it by its longest item: see `longest_wait`.
+//!
+//! With one lane none of this exists, and the turn does not ask.
+
+use std::cell::Cell;
+
+use super::slot::{FLAGS, LANE, LANED, LATER, LISTED, LIVE, PAUSED, Slot, WOKEN};
+use super::{Entry, Lane, NONE, RunQueue};
+
+/// How many lanes there can be.
+const LANES: usize = 8;
+
+/// All lanes, the first apart from its lists.
+pub(super) struct Lanes {
+    /// The lists of each; those of the first are in the queue itself.
+    lists: [Lane; LANES],
+    shares: [Share; LANES],
+    count: Cell<usize>,
+    /// The lane that runs now.
+    current: Cell<usize>,
+}
+
+/// What one lane may use.
+struct Share {
+    /// Time a visit adds, in nanoseconds.
+    quantum: Cell<i64>,
+    /// Time left, below zero if overdrawn, in nanoseconds.
+    credit: Cell<i64>,
+    /// How many of the queue's `due` are in this lane; not kept for the first.
+    due: Cell<usize>,
+}
+
+impl Share {
+    const fn new() -> Self {
+        Self { quantum: Cell::new(0), credit: Cell::new(0), due: Cell::new(0) }
+    }
+
+    fn visit(&self, times: i64) -> bool {
+        let added = self.quantum.get().saturating_mul(times);
+        self.credit.set(self.credit.get().saturating_add(added));
+        self.credit.get() > 0
+    }
+}
+
+impl Lanes {
+    fn new() -> Self {
+        Self {
+            lists: [const { Lane::new() }; LANES],
+            shares: [const { Share::new() }; LANES],
+            count: Cell::new(1),
+            current: Cell::new(0),
+        }
+    }
+}
+
+impl<T: Default> RunQueue<T> {
+    /// Makes a lane with the share given, in nanoseconds. The first time, the items that are in none get
+    /// `first`. `None`: there are as many as can be.
+    pub(crate) fn add_lane(&self, share: u64, first: u64) -> Option<u8> {
+        let lanes = self.lanes.get_or_init(|| Box::new(Lanes::new()));
+        let lane = lanes.count.get();
+        if lane == LANES {
+            return None;
+        }
+        lanes.count.set(lane + 1);
+        if lane == 1 {
+            self.set_share(0, first);
+        }
+        self.set_share(lane as u8, share);
+        Some(lane as u8)
+    }
+
+    /// Sets the time that a visit adds to a lane, in nanoseconds.
+    pub(crate) fn set_share(&self, lane: u8, share: u64) {
+        if let Some(share_of) = self.lanes.get().and_then(|l| l.shares.get(usize::from(lane))) {
+            share_of.quantum.set(i64::try_from(share).unwrap_or(i64::MAX).max(1));
+        }
+    }
+
+    /// Whether there is more than the first lane.
+    #[inline]
+    pub(crate) fn has_lanes(&self) -> bool {
+        self.lanes.get().is_some()
+    }
+
+    /// Puts a new slot, which is in no list yet, into a lane.
+    pub(crate) fn put_in_lane(&self, slot: u32, lane: u8) {
+        let Some(cell) = self.slots.get(slot).filter(|_| lane != 0) else { return };
+        debug_assert!(cell.state.get() & (LIVE | LISTED) == LIVE && usize::from(lane) < LANES);
+        cell.marks.set(lane);
+        cell.state.set(cell.state.get() | LANED);
+    }
+
+    /// How long an item waits for the other lanes, in nanoseconds, if it is woken while its own has nothing
+    /// to run and no item anywhere takes longer than `longest` a poll.
+    pub(crate) fn longest_wait(&self, lane: u8, longest: u64) -> u64 {
+        let Some(lanes) = self.lanes.get() else { return longest };
+        let others = (0..lanes.count.get()).filter(|&other| other != usize::from(lane));
+        let waits = others.map(|other| lanes.shares[other].quantum.get() as u64 + longest);
+        waits.fold(longest, u64::saturating_add)
+    }
+
+    pub(super) fn lane_of(&self, cell: &Slot<T>) -> &Lane {
+        self.lists_of(usize::from(cell.marks.get() & LANE))
+    }
+
+    #[inline]
+    fn lists_of(&self, lane: usize) -> &Lane {
+        match self.lanes.get() {
+            Some(lanes) if lane != 0 => &lanes.lists[lane],
+            _ => &self.first,
+        }
+    }
+
+    /// Counts what became due in another lane than the first, or is so no more.
+    #[inline]
+    pub(super) fn count_in_lane(&self, cell: &Slot<T>, by: isize) {
+        if cell.marks.get() & LANE != 0 {
+            self.count_in_other_lane(cell, by);
+        }
+    }
+
+    #[cold]
+    fn count_in_other_lane(&self, cell: &Slot<T>, by: isize) {
+        if let Some(lanes) = self.lanes.get() {
+            let due = &lanes.shares[usize::from(cell.marks.get() & LANE)].due;
+            due.set(due.get().wrapping_add_signed(by));
+        }
+    }
+
+    fn due_in(&self, lanes: &Lanes, lane: usize) -> usize {
+        match lane {
+            0 => self.due.get() - lanes.shares.iter().map(|share| share.due.get()).sum::<usize>(),
+            lane => lanes.shares[lane].due.get(),
+        }
+    }
+
+    /// Takes the next item to poll, of whatever lane; `None` if nothing is due.
+    pub(crate) fn pop_fair(&self) -> Option<Entry<'_, T>> {
+        let lanes = self.lanes.get()?;
+        let Some(lane) = self.choose(lanes) else {
+            // Only stale entries are left: nobody else would pop them.
+            let live = (0..lanes.count.get()).filter_map(|lane| self.pop_in(lane)).count();
+            debug_assert_eq!(live, 0, "Counted");
+            return None;
+        };
+        let entry = self.pop_in(lane)?;
+        self.count_in_lane(entry.cell, -1);
+        Some(entry)
+    }
+
+    fn pop_in(&self, lane: usize) -> Option<Entry<'_, T>> {
+        let lists = self.lists_of(lane);
+        self.pop_of(lists).or_else(|| {
+            self.begin_round_of(lists);
+            self.pop_of(lists)
+        })
+    }
+
+    /// Charges a lane what a poll of one of its items took, in nanoseconds.
+    pub(crate) fn charge(&self, lane: usize, time: u64) {
+        let Some(lanes) = self.lanes.get() else { return };
+        let credit = &lanes.shares[lane].credit;
+        credit.set(credit.get().saturating_sub_unsigned(time));
+        if self.due_in(lanes, lane) == 0 {
+            credit.set(0);
+        }
+    }
+
+    /// Chooses the lane that runs next.
+    fn choose(&self, lanes: &Lanes) -> Option<usize> {
+        if self.due.get() == 0 {
+            return None;
+        }
+        let (current, count) = (lanes.current.get(), lanes.count.get());
+        if lanes.shares[current].credit.get() > 0 && self.due_in(lanes, current) != 0 {
+            return Some(current);
+        }
+        let due = |lane: &usize| self.due_in(lanes, *lane) != 0;
+        let circle = || (current + 1..=current + count).map(|n| n % count).filter(due);
+        let chosen = circle().find(|&lane| lanes.shares[lane].visit(1)).or_else(|| {
+            // All are overdrawn: go round as often as the first to come out needs.
+            let needs = |lane| {
+                let share: &Share = &lanes.shares[lane];
+                -share.credit.get() / share.quantum.get() + 1
+            };
+            let times = circle().map(needs).min()?;
+            let out = |&lane: &usize| lanes.shares[lane].visit(times);
+            let mut chosen = None;
+            circle().for_each(|lane| {
+                if out(&lane) && chosen.is_none() {
+                    chosen = Some(lane);
+                }
+            });
+            chosen
+        })?;
+        lanes.current.set(chosen);
+        Some(chosen)
+    }
+
+    /// Begins a turn where there are lanes: what waited for it joins the queue of its lane.
+    pub(super) fn begin_turn_of_lanes(&self) {
+        self.later.set(0);
+        let mut slot = self.next_turn.head.replace(NONE);
+        self.next_turn.tail.set(NONE);
+        while let Some(cell) = self.slots.get(slot) {
+            let next = cell.next.get();
+            let state = cell.state.get() & !LATER;
+            cell.state.set(state);
+            if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
+                self.count(cell, state);
+            }
+            self.append(&self.lane_of(cell).queue, slot, cell);
+            slot = next;
+        }
+    }
+}
+
+const _: () = assert!(LANES - 1 == LANE as usize && LANED < FLAGS);
+
+#[cfg(test)]
+mod tests;
