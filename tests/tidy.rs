@@ -20,7 +20,7 @@ const LEVELS: &[&[&str]] = &[
     &["run_queue", "item", "config", "yield_now"],
     &["inbox"],
     &["mailbox", "wake"],
-    &["reactor", "phases", "task"],
+    &["reactor", "phases", "task", "wait_list"],
     &["shared"],
     &["current", "items", "turn"],
     &["join", "sleep", "phase", "registration", "outside", "waiters", "deadlock"],

@@ -62,6 +62,7 @@ mod inbox;
 mod mailbox;
 mod outside;
 mod run_queue;
+mod wait_list;
 mod waiters;
 mod waits;
 mod wake;
