@@ -171,13 +171,12 @@ fn collect_events(shared: &Shared) {
     if shared.chance.is_seeded() {
         shared.reactor.shuffle(|order| shared.chance.shuffle(order));
     }
-    // Unborrowed Call: a foreign waker runs code of its own.
-    let mut rest = shared.reactor.dispatch(|word| shared.home.wake_word(word));
-    // Usually none: a drain of nothing costs 20 instructions.
-    if !rest.is_empty() {
+    if shared.reactor.dispatch(|word| shared.home.wake_word(word)) {
+        // Unborrowed Call: a foreign waker runs code of its own.
+        let mut rest = shared.reactor.take_rest();
         rest.drain(..).for_each(|waiter| shared.wake_waiter(waiter));
+        shared.reactor.recycle(rest);
     }
-    shared.reactor.recycle(rest);
 }
 
 /// Wakes who waits for a deadline that is due at the turn's start and was set before the mark, in order.
