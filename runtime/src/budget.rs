@@ -6,10 +6,13 @@
 use std::cell::Cell;
 use std::task::{Context, Poll};
 
+/// The most that a poll may be given.
+pub(crate) const MOST: u32 = i32::MAX as u32;
+
 thread_local! {
-    /// Operations left to the poll that runs on this thread. Outside any it is counted too, for
-    /// nothing, and begins anew when it is used up.
-    static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    /// Operations left to the poll that runs on this thread; below zero if leaves inside leaves spent
+    /// more. Outside any poll it is counted too, for nothing, and begins anew when it is used up.
+    static LEFT: Cell<i32> = const { Cell::new(i32::MAX) };
     /// Whether a turn runs on this thread.
     static IN_TURN: Cell<bool> = const { Cell::new(false) };
 }
@@ -17,11 +20,12 @@ thread_local! {
 /// Gives the poll that begins its budget.
 #[inline]
 pub(crate) fn grant(operations: u32) {
-    LEFT.set(operations);
+    debug_assert!((1..=MOST).contains(&operations));
+    LEFT.set(operations as i32);
 }
 
 /// Keeps the budget of the poll that runs, for the time of a turn of another loop inside it.
-pub(crate) struct Kept(u32, bool);
+pub(crate) struct Kept(i32, bool);
 
 impl Kept {
     pub(crate) fn keep() -> Self {
@@ -39,13 +43,13 @@ impl Drop for Kept {
 /// Permission to complete one leaf operation; see [`poll_proceed`].
 #[derive(Debug)]
 #[must_use = "an operation that made progress says so by `spend`"]
-pub struct Permit(u32);
+pub struct Permit(());
 
 impl Permit {
     /// Counts the operation, which has just completed in the same poll.
     #[inline]
     pub fn spend(self) {
-        LEFT.set(self.0 - 1);
+        LEFT.set(LEFT.get().wrapping_sub(1));
     }
 }
 
@@ -55,18 +59,37 @@ impl Permit {
 /// that was not spent costs nothing, so any number of pending leaves can be polled.
 #[inline]
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Permit> {
-    let left = LEFT.get();
-    if left == 0 {
+    if LEFT.get() <= 0 {
         return exhausted(cx);
     }
-    Poll::Ready(Permit(left))
+    Poll::Ready(Permit(()))
 }
 
 #[cold]
 fn exhausted(cx: &mut Context<'_>) -> Poll<Permit> {
     if !IN_TURN.get() {
-        return Poll::Ready(Permit(u32::MAX));
+        LEFT.set(i32::MAX);
+        return Poll::Ready(Permit(()));
     }
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    #[test]
+    fn a_leaf_inside_a_leaf_does_not_overdraw_the_budget() {
+        let _turn = Kept::keep();
+        let cx = &mut Context::from_waker(Waker::noop());
+        grant(1);
+        let (Poll::Ready(outer), Poll::Ready(inner)) = (poll_proceed(cx), poll_proceed(cx)) else {
+            panic!("one operation was granted");
+        };
+        inner.spend();
+        outer.spend();
+        assert!(poll_proceed(cx).is_pending());
+    }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use crate::budget;
 use crate::chance::Chance;
 use crate::clock::{Clock, LoopClock, nanos};
 use crate::config::{Config, PanicPolicy};
@@ -87,7 +88,7 @@ impl<S: 'static> Builder<S> {
     /// Sets how many leaf operations (reads, accepts, events of one source, ..) a poll may complete
     /// before it must yield. Default: 128. At least 1.
     pub fn operations_per_poll(mut self, operations: u32) -> Self {
-        self.config.operations = operations.max(1);
+        self.config.operations = operations.clamp(1, budget::MOST);
         self
     }
 

@@ -118,12 +118,6 @@ impl Header {
         self.state.get() == State::Spent
     }
 
-    /// What a poll that found no future in place returns.
-    #[cold]
-    pub(crate) fn polled_out_of_turn(&self) -> Poll<()> {
-        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
-    }
-
     /// Whether nothing more will happen to it but the output being taken.
     pub(crate) fn is_finished(&self) -> bool {
         matches!(self.state.get(), State::Output | State::Cancelled | State::Spent)
@@ -169,14 +163,17 @@ impl fmt::Display for Header {
 pub(crate) trait Item {
     fn header(&self) -> &Header;
 
-    /// Polls the future. Ready: it is dropped and its output is in place.
+    /// Polls the future of an item that was taken out of `place`, and puts it back there: here, where
+    /// its type is known, that costs least. Ready: the future is dropped and its output in place; a
+    /// panic of the future is its output.
     ///
-    /// Unwinds if the future panics; the caller then calls `fail`. Writes its id to `running` first:
-    /// here, where it costs no call of its own.
-    fn poll(&self, cx: &mut Context<'_>, running: &Cell<u64>) -> Poll<()>;
-
-    /// Ends an item whose `poll` unwound: drops the future and keeps the payload as its output.
-    fn fail(&self, payload: Payload);
+    /// Writes its id to `running` first: here, where it costs no call of its own.
+    fn poll(
+        self: Rc<Self>,
+        cx: &mut Context<'_>,
+        running: &Cell<u64>,
+        place: &ItemCell,
+    ) -> Poll<()>;
 
     /// Drops the future of an item at rest. What the destructor panics with becomes its output.
     fn cancel(&self);

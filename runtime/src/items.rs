@@ -99,21 +99,21 @@ impl Shared {
         self.running_slot.set(slot);
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            item.poll(&mut Context::from_waker(&waker), &self.running_id)
-        }));
+        let mut cx = Context::from_waker(&waker);
+        let polled = item.poll(&mut cx, &self.running_id, entry.content());
         self.running_slot.set(NONE);
+        if polled.is_ready() || entry.cancel_requested() {
+            self.end(entry, polled);
+        }
+    }
+
+    /// Ends an item after its last poll, which put it back into its slot.
+    #[inline(never)] // most polls are not the last
+    fn end(&self, entry: &Entry<'_, ItemCell>, polled: Poll<()>) {
+        let Some(item) = entry.content().take() else { return };
         match polled {
-            Ok(Poll::Pending) if !entry.cancel_requested() => {
-                // Forgotten, not dropped: it is None, taken above, which the compiler cannot know.
-                std::mem::forget(entry.content().replace(Some(item)));
-            }
-            Ok(Poll::Pending) => self.end_cancelled(slot, item),
-            Ok(Poll::Ready(())) => self.retire(slot, item),
-            Err(payload) => {
-                item.fail(payload);
-                self.retire(slot, item);
-            }
+            Poll::Ready(()) => self.retire(entry.slot, item),
+            Poll::Pending => self.end_cancelled(entry.slot, item),
         }
     }
 

@@ -54,8 +54,8 @@ pub(crate) struct Reactor {
     sources: RefCell<Slab<Entry>>,
     /// Counts registrations; what does not fit into a token wraps.
     generation: Cell<usize>,
-    /// An empty list with room for waiters.
-    spare: Cell<Vec<Waker>>,
+    /// The waiters of the rarer events of the last wait.
+    rest: RefCell<Vec<Waker>>,
 }
 
 impl Reactor {
@@ -64,7 +64,7 @@ impl Reactor {
             poller: Poller::new(events)?,
             sources: RefCell::new(Slab::new()),
             generation: Cell::new(0),
-            spare: Cell::default(),
+            rest: RefCell::default(),
         })
     }
 
@@ -105,34 +105,47 @@ impl Reactor {
 
     /// Moves the events of the last wait into their ledgers, and wakes who waited for them.
     ///
-    /// `wake` must run no user code: it is called with the table borrowed. The waiters of the rarer
-    /// events are returned to be woken by the caller.
+    /// `wake` must run no user code: it is called with the table borrowed. Returns whether there are
+    /// waiters of rarer events, which the caller wakes: see `take_rest`.
     #[inline(never)] // a loop of its own: it needs all registers
-    pub(crate) fn dispatch(&self, mut wake: impl FnMut(Word)) -> Vec<Waker> {
-        let mut rest = self.spare.take();
-        if self.poller.len() == 0 {
-            return rest;
-        }
+    pub(crate) fn dispatch(&self, mut wake: impl FnMut(Word)) -> bool {
+        let mut rare = false;
         let sources = self.sources.borrow();
-        self.poller.drain(|token, ready| {
+        self.poller.drain(|token, found| {
             let index = token & ((1 << INDEX_BITS) - 1);
             let Some(entry) = sources.get(index) else { return };
             if token != entry.token {
                 // The notifier, or a source that is gone.
                 return;
             }
-            match entry.ledger.mark_readable(ready) {
-                Ok(waiter) => waiter.into_iter().for_each(&mut wake),
-                Err(()) => entry.ledger.mark(ready, &mut rest),
+            // The same call twice: asked here, the first needs no bits decoded.
+            let marked = if found.is_readable_only() {
+                entry.ledger.mark_readable(Ready(Ready::READABLE))
+            } else {
+                entry.ledger.mark_readable(found.ready())
+            };
+            match marked {
+                Ok(Some(waiter)) => wake(waiter),
+                Ok(None) => {}
+                Err(()) => {
+                    rare = true;
+                    entry.ledger.mark(found.ready(), &mut self.rest.borrow_mut());
+                }
             }
         });
-        rest
+        rare
     }
 
-    /// Takes back what `dispatch` returned, empty, so that the next one allocates nothing.
+    /// Takes the waiters that `dispatch` left to its caller.
+    #[cold]
+    pub(crate) fn take_rest(&self) -> Vec<Waker> {
+        self.rest.take()
+    }
+
+    /// Takes back what `take_rest` returned, empty, so that the next one allocates nothing.
     pub(crate) fn recycle(&self, spare: Vec<Waker>) {
         debug_assert!(spare.is_empty());
-        self.spare.set(spare);
+        self.rest.replace(spare);
     }
 
     /// Forgets all sources, and hands out who waits for them: on this loop nothing will wake them.

@@ -29,7 +29,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
+use crate::item::{Header, Item, ItemCell, Meta, Payload, State, TaskId, drop_payload};
 
 /// An item as its handle sees it.
 pub(crate) trait Joinable<T>: Item {
@@ -82,6 +82,32 @@ impl<F: Future> Task<F> {
         self.header.state.set(State::Output);
     }
 
+    /// Ends an item whose poll returned an output.
+    fn finish(&self, output: F::Output) -> Poll<()> {
+        // Caught, so that the output is not dropped by unwinding: it may panic too.
+        let output = match catch_unwind(AssertUnwindSafe(|| self.drop_future())) {
+            Ok(()) => Ok(output),
+            Err(payload) => {
+                if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(output))) {
+                    drop_payload(second);
+                }
+                Err(payload)
+            }
+        };
+        self.put_output(output);
+        Poll::Ready(())
+    }
+
+    /// Ends an item whose poll unwound: drops the future and keeps the payload as its output.
+    #[cold]
+    fn fail(&self, payload: Payload) -> Poll<()> {
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| self.drop_future())) {
+            drop_payload(second);
+        }
+        self.put_output(Err(payload));
+        Poll::Ready(())
+    }
+
     /// Moves the output out. The state must be `Output`.
     fn take_output(&self) -> Result<F::Output, Payload> {
         assert_eq!(self.header.state.get(), State::Output);
@@ -91,51 +117,54 @@ impl<F: Future> Task<F> {
     }
 }
 
-impl<F: Future> Item for Task<F> {
+/// Puts an item back after a poll. Its place is empty: the item was taken out of it.
+#[inline]
+fn put_back(item: Rc<dyn Item>, place: &ItemCell) {
+    // Forgotten, not dropped: it is None, which the compiler cannot know.
+    std::mem::forget(place.replace(Some(item)));
+}
+
+/// What a poll that found no future in the body does.
+#[cold]
+fn polled_out_of_turn(item: Rc<dyn Item>, place: &ItemCell) -> Poll<()> {
+    let finished = item.header().is_finished();
+    put_back(item, place);
+    if finished { Poll::Ready(()) } else { Poll::Pending }
+}
+
+impl<F: Future + 'static> Item for Task<F> {
     fn header(&self) -> &Header {
         &self.header
     }
 
     #[inline]
-    fn poll(&self, cx: &mut Context<'_>, running: &Cell<u64>) -> Poll<()> {
+    fn poll(
+        self: Rc<Self>,
+        cx: &mut Context<'_>,
+        running: &Cell<u64>,
+        place: &ItemCell,
+    ) -> Poll<()> {
         running.set(self.header.id.0);
         if self.header.state.get() != State::Future {
-            return self.header.polled_out_of_turn();
+            return polled_out_of_turn(self, place);
         }
         self.header.state.set(State::Busy);
-        // SAFETY: Busy: nobody else touches the body during the poll. Body: it holds the future.
-        let future = unsafe { &mut *(*self.body.get()).future };
-        // SAFETY: Pinned.
-        let polled = unsafe { Pin::new_unchecked(future) }.poll(cx);
-        match polled {
-            Poll::Pending => {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: Busy: nobody else touches the body during the poll. Body: it holds the future.
+            let future = unsafe { &mut *(*self.body.get()).future };
+            // SAFETY: Pinned.
+            unsafe { Pin::new_unchecked(future) }.poll(cx)
+        }));
+        let done = match polled {
+            Ok(Poll::Pending) => {
                 self.header.state.set(State::Future);
                 Poll::Pending
             }
-            Poll::Ready(output) => {
-                // Caught, so that the output is not dropped by unwinding: it may panic too.
-                let output = match catch_unwind(AssertUnwindSafe(|| self.drop_future())) {
-                    Ok(()) => Ok(output),
-                    Err(payload) => {
-                        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(output))) {
-                            drop_payload(second);
-                        }
-                        Err(payload)
-                    }
-                };
-                self.put_output(output);
-                Poll::Ready(())
-            }
-        }
-    }
-
-    fn fail(&self, payload: Payload) {
-        if self.header.state.get() == State::Busy {
-            if let Err(second) = catch_unwind(AssertUnwindSafe(|| self.drop_future())) {
-                drop_payload(second);
-            }
-        }
-        self.put_output(Err(payload));
+            Ok(Poll::Ready(output)) => self.finish(output),
+            Err(payload) => self.fail(payload),
+        };
+        put_back(self, place);
+        done
     }
 
     fn cancel(&self) {
@@ -165,7 +194,7 @@ impl<F: Future> Item for Task<F> {
     }
 }
 
-impl<F: Future> Joinable<F::Output> for Task<F> {
+impl<F: Future + 'static> Joinable<F::Output> for Task<F> {
     fn take(&self) -> Option<Result<F::Output, Option<Payload>>> {
         match self.header.state.get() {
             State::Future | State::Busy | State::Emptied => None,

@@ -37,10 +37,8 @@ pub(crate) fn turn(
     if shared.phases.any(Phase::BeforePark) {
         run_phase(shared, root, Phase::BeforePark);
     }
-    let (before, slept) = (shared.clock.now(), shared.counters.parked.get());
     let parked = park(shared, limit);
     let began = shared.clock.now();
-    note_lag(shared, before, began, slept);
     let mark = shared.timers.borrow().mark();
     collect_events(shared);
     if shared.phases.any(Phase::AfterPark) {
@@ -65,17 +63,14 @@ pub(crate) fn has_work(shared: &Shared) -> bool {
     shared.home.queue.due() != 0 || shared.home.number.inbox().pending() || shared.more_events.get()
 }
 
-/// Notes how long items ran since the last look at the poller, without the time slept since.
-fn note_lag(shared: &Shared, before: Nanos, now: Nanos, slept: Nanos) {
+/// Notes how long items ran since the last look at the poller, up to a wait or the next look.
+fn note_lag(shared: &Shared, before: Nanos, now: Nanos) {
     if shared.clock.is_paused() {
         // Its time is no measure of anything.
         return;
     }
-    let counters = &shared.counters;
-    let slept = counters.parked.get() - slept;
-    let since = |then| now.saturating_sub(then).saturating_sub(slept);
-    raise(&counters.lag, since(before));
-    raise(&counters.longest_item, since(shared.last_check.get()));
+    raise(&shared.counters.lag, now.saturating_sub(before));
+    raise(&shared.counters.longest_item, now.saturating_sub(shared.last_check.get()));
 }
 
 /// Waits for the poller: not at all if there is work, else until the next deadline or the limit. The
@@ -108,6 +103,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
         shared.clock.refresh();
         return waited;
     }
+    note_lag(shared, shared.clock.now(), entered);
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
     inbox.unpark();
@@ -127,14 +123,15 @@ fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
     }
 }
 
-/// Looks at the poller without waiting, and refreshes the clock.
+/// Looks at the poller without waiting, and refreshes the clock. Items ran up to here.
 fn look(shared: &Shared) -> io::Result<()> {
     loop {
         match shared.reactor.park(Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => {
                 shared.more_events.set(shared.reactor.saturated());
-                shared.clock.refresh();
+                let before = shared.clock.now();
+                note_lag(shared, before, shared.clock.refresh());
                 return other;
             }
         }
@@ -179,13 +176,12 @@ fn collect_events(shared: &Shared) {
     if shared.chance.is_seeded() {
         shared.reactor.shuffle(|order| shared.chance.shuffle(order));
     }
-    // Unborrowed Call: a foreign waker runs code of its own.
-    let mut rest = shared.reactor.dispatch(|word| shared.home.wake_word(word));
-    // Usually none: a drain of nothing costs 20 instructions.
-    if !rest.is_empty() {
+    if shared.reactor.dispatch(|word| shared.home.wake_word(word)) {
+        // Unborrowed Call: a foreign waker runs code of its own.
+        let mut rest = shared.reactor.take_rest();
         rest.drain(..).for_each(|waiter| shared.wake_waiter(waiter));
+        shared.reactor.recycle(rest);
     }
-    shared.reactor.recycle(rest);
 }
 
 /// Wakes who waits for a deadline that is due at the turn's start and was set before the mark, in order.

@@ -211,8 +211,9 @@ impl TcpStream {
         let nothing = buf.is_empty().then_some(());
         self.adapter.repeat::<Writing, _, _>(nothing, move |mut socket, _| {
             match socket.write(buf)? {
-                0 => Err(io::ErrorKind::WriteZero.into()),
+                // First: nearly every write.
                 n if n == buf.len() => Ok(Some(())),
+                0 => Err(io::ErrorKind::WriteZero.into()),
                 n => {
                     buf = &buf[n..];
                     Ok(None)

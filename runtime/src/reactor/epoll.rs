@@ -75,12 +75,12 @@ impl Poller {
     }
 
     /// Hands out the events of the last wait.
-    pub(crate) fn drain(&self, mut event: impl FnMut(usize, Ready)) {
+    pub(crate) fn drain(&self, mut event: impl FnMut(usize, Found)) {
         let events = self.events.borrow();
         for found in &events[..self.len.replace(0)] {
             // Copies: the struct is packed on some architectures.
             let (token, flags) = (found.u64, found.events);
-            event(token as usize, ready(flags));
+            event(token as usize, Found(flags));
         }
     }
 
@@ -93,7 +93,25 @@ impl Poller {
     }
 }
 
+/// What the kernel says of one source.
+#[derive(Clone, Copy)]
+pub(crate) struct Found(u32);
+
+impl Found {
+    /// Nearly every event is that.
+    #[inline]
+    pub(crate) fn is_readable_only(self) -> bool {
+        self.0 == libc::EPOLLIN as u32
+    }
+
+    #[inline]
+    pub(crate) fn ready(self) -> Ready {
+        ready(self.0)
+    }
+}
+
 /// What the kernel's flags mean; the same as mio's `Event` says.
+#[inline]
 fn ready(flags: u32) -> Ready {
     const IN: u32 = libc::EPOLLIN as u32;
     const PRI: u32 = libc::EPOLLPRI as u32;
@@ -101,10 +119,6 @@ fn ready(flags: u32) -> Ready {
     const RDHUP: u32 = libc::EPOLLRDHUP as u32;
     const HUP: u32 = libc::EPOLLHUP as u32;
     const ERR: u32 = libc::EPOLLERR as u32;
-    if flags == IN {
-        // Nearly every event.
-        return Ready(Ready::READABLE);
-    }
     let mut bits = 0;
     if flags & IN != 0 {
         bits |= Ready::READABLE;
@@ -199,7 +213,7 @@ mod tests {
         waker.wake().unwrap();
         poller.wait(Some(Duration::from_secs(10))).unwrap();
         let mut ours = Vec::new();
-        poller.drain(|token, ready| ours.push((token, ready)));
+        poller.drain(|token, found| ours.push((token, found.ready())));
 
         let mut mios = Vec::new();
         waker.wake().unwrap();

@@ -54,16 +54,16 @@ impl Poller {
     }
 
     /// Hands out the events of the last wait.
-    pub(crate) fn drain(&self, mut event: impl FnMut(usize, Ready)) {
+    pub(crate) fn drain(&self, mut event: impl FnMut(usize, Found)) {
         if self.len.replace(0) == 0 {
             return;
         }
         let events = self.events.borrow();
         match self.order.take() {
-            None => events.iter().for_each(|found| event(found.token().0, ready(found))),
+            None => events.iter().for_each(|found| event(found.token().0, Found(ready(found)))),
             Some(order) => {
                 let found: Vec<&Event> = events.iter().collect();
-                order.into_iter().for_each(|i| event(found[i].token().0, ready(found[i])));
+                order.into_iter().for_each(|i| event(found[i].token().0, Found(ready(found[i]))));
             }
         }
     }
@@ -72,6 +72,22 @@ impl Poller {
         let mut order: Vec<usize> = (0..self.len.get()).collect();
         shuffle(&mut order);
         self.order.replace(Some(order));
+    }
+}
+
+/// What mio says of one source.
+#[derive(Clone, Copy)]
+pub(crate) struct Found(Ready);
+
+impl Found {
+    #[inline]
+    pub(crate) fn is_readable_only(self) -> bool {
+        self.0 == Ready(Ready::READABLE)
+    }
+
+    #[inline]
+    pub(crate) fn ready(self) -> Ready {
+        self.0
     }
 }
 
