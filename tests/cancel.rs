@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use loopline::callback::{self, Next};
 use loopline::{Cancelled, Control, EventLoop, Handle, JoinHandle, StateError, spawn, yield_now};
-use support::{block_on, block_on_paused, closes_clean, event_loop, scaled};
+use support::{
+    TestLoop, block_on, block_on_paused, closes_clean, ends_with_items, event_loop, scaled,
+};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -54,7 +56,7 @@ fn fixture(
 
 /// The whole of what one cancellation did.
 fn outcome(
-    mut event_loop: EventLoop<()>,
+    mut event_loop: TestLoop<()>,
     log: &Log,
     task: impl Future<Output = Result<(), loopline::JoinError>>,
 ) -> (Vec<String>, bool) {
@@ -481,7 +483,7 @@ fn a_long_chain_of_tasks_that_hold_each_others_handles_ends_on_a_small_stack() {
         assert_eq!(handle.stats().items, many);
         drop(head.cancel());
         assert_eq!(handle.stats().items, many - 1);
-        drop(event_loop);
+        ends_with_items(event_loop, many - 1);
         assert_eq!(handle.stats().items, 0);
     });
     thread.unwrap().join().unwrap();
@@ -726,7 +728,7 @@ fn a_future_asks_for_the_state_as_it_is_dropped_and_is_told_whether_it_can_be_le
             handle.next_turn(|_| ()).await.unwrap();
         })
         .unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert!(left.is_finished());
     let (lent, down) = (Err(StateError::AlreadyLent), Err(StateError::NotRunning));
     let mut answers = answers.take();

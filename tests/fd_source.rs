@@ -17,7 +17,7 @@ use loopline::callback::Next;
 use loopline::io::{FdSource, Interest};
 use loopline::time::{Timer, timeout};
 use net::soon;
-use support::{block_on, closes_clean, event_loop};
+use support::{block_on, closes_clean, ends_with_registrations, event_loop};
 
 /// A connected pair of Unix sockets that do not block.
 fn sockets() -> (UnixStream, UnixStream) {
@@ -197,7 +197,7 @@ fn a_source_whose_loop_is_gone_says_so_on_the_next_one() {
     let mut first = event_loop::<()>();
     let waited = first.block_on(async { timeout(Duration::ZERO, source.next()).await.is_err() });
     assert!(waited.unwrap());
-    drop(first);
+    ends_with_registrations(first, 1);
     block_on(async {
         let error = soon(source.next()).await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), "the event loop that this source was used on is gone");

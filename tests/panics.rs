@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use loopline::callback::{self, Next};
 use loopline::{EventLoop, JoinError, JoinHandle, PanicPolicy, RunError, spawn, yield_now};
-use support::{block_on, closes_clean, event_loop};
+use support::{block_on, built, closes_clean, ends_with_items, event_loop};
 
 /// Panics when it is dropped, and counts how often that was.
 struct Bomb(Rc<Cell<u32>>);
@@ -280,7 +280,7 @@ fn panics_in_drops_at_shutdown_leave_no_other_future_undropped() {
         let (inside, bomb) = (witness.clone(), Bomb(drops.clone()));
         event_loop.handle().next_turn(move |()| drop((inside, bomb)));
     }
-    drop(event_loop);
+    ends_with_items(event_loop, 12);
     assert_eq!(drops.get(), 12);
     assert_eq!(Rc::strong_count(&witness), 1);
 }
@@ -431,8 +431,7 @@ fn a_panic_inside_with_puts_the_state_back() {
 // contract 39
 #[test]
 fn the_stop_policy_ends_the_run_after_the_turn_of_the_panic() {
-    let builder = EventLoop::<()>::builder().panic_policy(PanicPolicy::Stop);
-    let mut event_loop = builder.build().unwrap();
+    let mut event_loop = built::<()>(|b| b.panic_policy(PanicPolicy::Stop));
     let handle = event_loop.handle();
     let waits = handle.spawn(pending::<()>());
     handle.spawn(async { panic!("on purpose") });
@@ -473,8 +472,7 @@ fn is_child(test: &str) -> bool {
 fn the_abort_policy_prints_and_aborts() {
     let me = "the_abort_policy_prints_and_aborts";
     if is_child(me) {
-        let builder = EventLoop::<()>::builder().panic_policy(PanicPolicy::Abort).label("front");
-        let mut event_loop = builder.build().unwrap();
+        let mut event_loop = built::<()>(|b| b.panic_policy(PanicPolicy::Abort).label("front"));
         let handle = event_loop.handle();
         let awaited = handle.spawn(async { panic!("awaited") });
         let result: Result<(), JoinError> = event_loop.block_on(awaited).unwrap();
@@ -551,6 +549,7 @@ fn an_unobserved_panic_ends_no_loop_whose_standard_error_is_a_closed_pipe() {
         drop(event_loop.handle().spawn(async { panic!("unheard") }));
         let other = event_loop.handle().spawn(async { 5 });
         let went_on = matches!(event_loop.block_on(other), Ok(Ok(5)));
+        closes_clean(event_loop);
         std::process::exit(if went_on { 0 } else { 3 });
     }
     let mut command = in_child(me);
@@ -564,8 +563,7 @@ fn an_unobserved_panic_ends_no_loop_whose_standard_error_is_a_closed_pipe() {
 // contract 39
 #[test]
 fn a_panic_of_a_remote_item_goes_to_its_join_or_to_the_policy() {
-    let builder = EventLoop::<()>::builder().panic_policy(PanicPolicy::Stop);
-    let mut event_loop = builder.build().unwrap();
+    let mut event_loop = built::<()>(|b| b.panic_policy(PanicPolicy::Stop));
     let remote = event_loop.handle().remote();
     // Awaited: no policy.
     let join = remote.spawn(|_| async { explode::<()>("in the future") }).unwrap();
@@ -632,8 +630,7 @@ fn an_output_that_panics_as_its_handle_is_dropped_goes_to_the_policy() {
             panic!("loud");
         }
     }
-    let mut event_loop =
-        EventLoop::<()>::builder().panic_policy(PanicPolicy::Stop).build().unwrap();
+    let mut event_loop = built::<()>(|b| b.panic_policy(PanicPolicy::Stop));
     let handle = event_loop.handle();
     let done = handle.spawn(async { Loud });
     event_loop.turn(&mut (), Duration::ZERO).unwrap();

@@ -17,7 +17,7 @@ use loopline::{
     Cancelled, Control, EventLoop, Handle, InsertErrorKind, JoinError, JoinHandle, Remote,
     RemoteJoin, WaitError, yield_now,
 };
-use support::{block_on, closes_clean, event_loop, scaled};
+use support::{block_on, closes_clean, ends_with_items, event_loop, scaled};
 
 /// A value of a type that is not Send.
 type Local = Rc<RefCell<Vec<u32>>>;
@@ -290,7 +290,8 @@ fn a_remote_of_a_loop_that_is_gone_gives_the_closure_back() {
         assert_eq!(error.kind(), InsertErrorKind::LoopGone);
         let make = error.into_inner();
         let mut other = support::event_loop::<()>();
-        assert_eq!(other.block_on(make(other.handle())).unwrap(), "mine");
+        let future = make(other.handle());
+        assert_eq!(other.block_on(future).unwrap(), "mine");
         closes_clean(other);
     }
 }
@@ -311,7 +312,7 @@ fn a_loop_that_ends_cancels_what_it_had_accepted() {
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
     let never_taken = remote.spawn(held(witness.clone())).unwrap();
     let waiting = thread::spawn(move || begun.wait());
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert_eq!(Arc::strong_count(&witness), 1);
     let Err(WaitError::Join(error)) = waiting.join().unwrap() else { panic!("it cannot be done") };
     assert!(error.is_cancelled());

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use futures::task::LocalSpawnExt;
 use loopline::callback::{self, Next};
-use loopline::{EventLoop, Handle, InsertErrorKind, JoinHandle, spawn, yield_now};
-use support::{block_on, block_on_paused, closes_clean, event_loop, scaled};
+use loopline::{Handle, InsertErrorKind, JoinHandle, spawn, yield_now};
+use support::{
+    block_on, block_on_paused, built, closes_clean, ends_with_items, event_loop, scaled,
+};
 
 /// A list that tasks write what they do to.
 type Log = Rc<RefCell<Vec<String>>>;
@@ -404,7 +406,7 @@ fn the_loop_keeps_a_task_that_nothing_else_knows() {
     }
     assert_eq!(Rc::strong_count(&witness), 2);
     assert_eq!(event_loop.handle().stats().items, 1);
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert_eq!(Rc::strong_count(&witness), 1);
 }
 
@@ -762,7 +764,7 @@ fn many_tasks_spawned_woken_and_ended_leave_nothing() {
 // contract 27
 #[test]
 fn a_task_that_awaits_only_finished_handles_still_yields() {
-    let mut event_loop = EventLoop::<()>::builder().operations_per_poll(4).build().unwrap();
+    let mut event_loop = built::<()>(|b| b.operations_per_poll(4));
     let handle = event_loop.handle();
     let finished: Vec<_> = (0..100).map(|n| handle.spawn(async move { n })).collect();
     event_loop.run(&mut ()).unwrap();

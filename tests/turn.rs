@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Next};
 use loopline::time::{Timer, sleep};
-use loopline::{Clock, EventLoop, Handle, RunError, Turn, spawn, yield_now};
-use support::{closes_clean, event_loop, paused, scaled};
+use loopline::{Clock, Handle, RunError, Turn, spawn, yield_now};
+use support::{built, closes_clean, event_loop, paused, scaled};
 
 type Log = Rc<RefCell<Vec<&'static str>>>;
 
@@ -214,10 +214,11 @@ fn a_run_inside_a_task_is_an_error_and_the_outer_loop_goes_on() {
 fn a_run_inside_a_callback_is_an_error_and_the_outer_loop_goes_on() {
     let mut outer = event_loop::<Vec<bool>>();
     let handle = outer.handle();
-    let inner = RefCell::new(event_loop::<()>());
+    let inner = Rc::new(RefCell::new(event_loop::<()>()));
+    let nested = inner.clone();
     handle
         .insert(futures::stream::iter(1..=3), move |_, _, seen: &mut Vec<bool>| {
-            seen.push(matches!(inner.borrow_mut().run(&mut ()), Err(RunError::Nested)));
+            seen.push(matches!(nested.borrow_mut().run(&mut ()), Err(RunError::Nested)));
             Next::Keep
         })
         .unwrap();
@@ -225,6 +226,7 @@ fn a_run_inside_a_callback_is_an_error_and_the_outer_loop_goes_on() {
     outer.run(&mut seen).unwrap();
     assert_eq!(seen, [true; 3]);
     closes_clean(outer);
+    closes_clean(Rc::into_inner(inner).expect("the callback went with its item").into_inner());
 }
 
 // contract 28; fault 70
@@ -369,8 +371,10 @@ fn a_turn_ends_after_1024_items_where_time_does_not_end_it() {
 // contract 25
 #[test]
 fn a_turn_with_work_left_ends_when_its_time_is_over_or_a_timer_is_due() {
-    let builder = EventLoop::<()>::builder().time_per_turn(Duration::from_secs(3600));
-    let mut event_loop = builder.items_per_check(1).items_per_turn(usize::MAX).build().unwrap();
+    let mut event_loop = built::<()>(|builder| {
+        let builder = builder.time_per_turn(Duration::from_secs(3600));
+        builder.items_per_check(1).items_per_turn(usize::MAX)
+    });
     let handle = event_loop.handle();
     let end = Rc::new(Cell::new(false));
     storm(handle, &end);
@@ -387,8 +391,7 @@ fn a_turn_with_work_left_ends_when_its_time_is_over_or_a_timer_is_due() {
     assert!(timed.is_finished());
     closes_clean(event_loop);
 
-    let builder = EventLoop::<()>::builder().time_per_turn(Duration::ZERO);
-    let mut event_loop = builder.items_per_check(7).build().unwrap();
+    let mut event_loop = built::<()>(|b| b.time_per_turn(Duration::ZERO).items_per_check(7));
     end.set(false);
     storm(event_loop.handle(), &end);
     assert_eq!(event_loop.turn(&mut (), None).unwrap().ran, 7);
@@ -400,8 +403,7 @@ fn a_turn_with_work_left_ends_when_its_time_is_over_or_a_timer_is_due() {
 // contract 25, 34
 #[test]
 fn a_round_cut_off_by_the_end_of_its_turn_goes_on_where_it_was() {
-    let builder = EventLoop::<Vec<u32>>::builder().clock(Clock::Paused).items_per_turn(3);
-    let mut event_loop = builder.build().unwrap();
+    let mut event_loop = built::<Vec<u32>>(|b| b.clock(Clock::Paused).items_per_turn(3));
     let handle = event_loop.handle();
     for n in 0..5 {
         handle.spawn(async move {

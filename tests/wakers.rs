@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use loopline::{JoinHandle, spawn, yield_now};
-use support::{block_on, block_on_paused, closes_clean, event_loop, scaled};
+use support::{block_on, block_on_paused, closes_clean, ends_with_items, event_loop, scaled};
 
 /// Gives the waker of the task that awaits this.
 fn my_waker() -> impl Future<Output = Waker> {
@@ -205,7 +205,7 @@ fn a_loop_in_a_thread_local_is_woken_and_dropped_as_its_thread_ends() {
                 pending::<()>().await;
             });
         }
-        LOOP.set(Some(event_loop));
+        LOOP.set(Some(event_loop.unguarded()));
     })
     .join()
     .unwrap();
@@ -245,7 +245,7 @@ fn the_last_waker_dropped_abroad_does_not_drop_the_future_there() {
     }
     drop((give, sender));
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 10);
     drop(end);
     abroad.join().unwrap();
     assert_eq!(dropped_on.iter().collect::<Vec<_>>(), [thread::current().id(); 10]);
@@ -264,7 +264,7 @@ fn the_loops_end_drops_a_future_whose_waker_was_leaked() {
     });
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
     assert_eq!(Rc::strong_count(&witness), 2);
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert_eq!(Rc::strong_count(&witness), 1);
 }
 
@@ -508,7 +508,7 @@ fn tasks_woken_from_outside_all_get_their_turn_however_many_are() {
     }
     let least = ran.iter().map(Cell::get).min();
     assert!(least >= Some(2), "an item waited for 1,000 turns");
-    drop(event_loop);
+    ends_with_items(event_loop, many);
 }
 
 // contract 34
