@@ -49,6 +49,8 @@ fn sources_ready_in_one_poll_run_in_an_order_of_the_seed() {
     let plain = event_loop();
     if plain.handle().seed().is_none() {
         assert_eq!(order_of_events(plain), in_order(), "as they became ready");
+    } else {
+        closes_clean(plain);
     }
     let orders: Vec<_> = (1..=5).map(|seed| order_of_events(seeded(seed))).collect();
     for (n, order) in orders.iter().enumerate() {

@@ -161,6 +161,10 @@ fn a_turn_with_work_left_ends_when_its_time_is_over_or_a_timer_is_due() {
         let builder = builder.time_per_turn(Duration::from_secs(3600));
         builder.items_per_check(1).items_per_turn(usize::MAX)
     });
+    if event_loop.handle().seed().is_some() {
+        // A seed of the environment: its turns end by the number of items alone.
+        return closes_clean(event_loop);
+    }
     let handle = event_loop.handle();
     let end = Rc::new(Cell::new(false));
     storm(handle, &end);
