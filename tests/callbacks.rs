@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures::Stream;
 use loopline::callback::{self, Next};
 use loopline::time::sleep;
-use loopline::{Clock, EventLoop, yield_now};
-use support::{closes_clean, event_loop, scaled};
+use loopline::{Clock, yield_now};
+use support::{built, closes_clean, ends_with_items, event_loop, scaled};
 
 type Log = Rc<RefCell<Vec<&'static str>>>;
 
@@ -161,8 +161,7 @@ fn idle_is_told_how_long_it_has() {
 #[test]
 fn idle_once_fires_once_and_ends() {
     // Turns that end with work left are not idle.
-    let builder = EventLoop::<Vec<&str>>::builder().clock(Clock::Paused).items_per_turn(1);
-    let mut event_loop = builder.build().unwrap();
+    let mut event_loop = built::<Vec<&str>>(|b| b.clock(Clock::Paused).items_per_turn(1));
     let handle = event_loop.handle();
     let once = handle.insert(callback::idle_once(), |_, _, log: &mut Vec<&str>| {
         log.push("idle");
@@ -311,7 +310,7 @@ fn an_error_reaches_its_own_callback_and_the_source_stays() {
 // contract 27
 #[test]
 fn a_source_without_a_budget_of_its_own_yields_all_the_same() {
-    let mut event_loop = EventLoop::<Vec<u32>>::builder().operations_per_poll(3).build().unwrap();
+    let mut event_loop = built::<Vec<u32>>(|b| b.operations_per_poll(3));
     let handle = event_loop.handle();
     for name in [100, 200] {
         handle
@@ -366,5 +365,5 @@ fn pings_before_the_callback_are_one_and_a_ping_after_its_start_is_another() {
     ping.ping();
     event_loop.turn(&mut fired, None).unwrap();
     assert_eq!((fired, vain.get()), (3, 2));
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
 }

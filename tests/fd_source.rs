@@ -8,7 +8,7 @@ mod support;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use std::time::Duration;
 use loopline::callback::Next;
 use loopline::io::{FdSource, Interest};
 use loopline::time::{Timer, timeout};
-use net::soon;
-use support::{block_on, closes_clean, event_loop};
+use net::{soon, with_peer};
+use support::{block_on, closes_clean, ends_with_registrations, event_loop};
 
 /// A connected pair of Unix sockets that do not block.
 fn sockets() -> (UnixStream, UnixStream) {
@@ -189,6 +189,28 @@ fn one_descriptor_in_two_sources_is_a_clear_error_and_the_first_goes_on() {
     });
 }
 
+// contract 15; fault 49
+#[test]
+fn a_stream_that_waits_and_was_lent_is_not_registered_twice() {
+    block_on(async {
+        let (stream, mut peer) = with_peer().await;
+        let mut buf = [0; 8];
+        assert!(timeout(Duration::ZERO, stream.read(&mut buf)).await.is_err());
+        let mut source = FdSource::new(stream.as_fd(), Interest::Readable);
+        let error = soon(source.next()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        drop(source);
+        // The stream waits as before.
+        peer.write_all(b"x").unwrap();
+        assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 1);
+        // A duplicate is another descriptor, of the same socket.
+        let duplicate = stream.as_fd().try_clone_to_owned().unwrap();
+        let mut source = FdSource::new(duplicate, Interest::Readable);
+        peer.write_all(b"y").unwrap();
+        assert!(soon(source.next()).await.unwrap().unwrap().readable);
+    });
+}
+
 // fault 90
 #[test]
 fn a_source_whose_loop_is_gone_says_so_on_the_next_one() {
@@ -197,7 +219,7 @@ fn a_source_whose_loop_is_gone_says_so_on_the_next_one() {
     let mut first = event_loop::<()>();
     let waited = first.block_on(async { timeout(Duration::ZERO, source.next()).await.is_err() });
     assert!(waited.unwrap());
-    drop(first);
+    ends_with_registrations(first, 1);
     block_on(async {
         let error = soon(source.next()).await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), "the event loop that this source was used on is gone");

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use loopline::yield_now;
-use support::{closes_clean, event_loop};
+use support::{closes_clean, ends_with_items, event_loop};
 
 /// What a waker of our own making does, and what was done to it.
 #[derive(Default)]
@@ -134,7 +134,7 @@ fn a_waiter_whose_wake_panics_as_its_task_is_cancelled_is_contained_too() {
     let mut left = event_loop.handle().spawn(pending::<()>());
     assert!(poll_with(&mut left, &waker).is_pending());
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert_eq!(custom.wakes.load(Ordering::SeqCst), 2);
     assert!(matches!(poll_with(&mut cancelled, &waker), Poll::Ready(Err(_))));
     assert!(matches!(poll_with(&mut left, &waker), Poll::Ready(Err(_))));

@@ -12,12 +12,9 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
-use loopline::callback::{self, Channel, Ping, PingSource, Sender};
-use loopline::{
-    Cancelled, Control, EventLoop, Handle, InsertErrorKind, JoinError, JoinHandle, Remote,
-    RemoteJoin, WaitError, yield_now,
-};
-use support::{block_on, closes_clean, event_loop, scaled};
+use loopline::callback::{self};
+use loopline::{Handle, InsertErrorKind, Remote, WaitError, yield_now};
+use support::{block_on, closes_clean, ends_with_items, event_loop, scaled};
 
 /// A value of a type that is not Send.
 type Local = Rc<RefCell<Vec<u32>>>;
@@ -290,7 +287,8 @@ fn a_remote_of_a_loop_that_is_gone_gives_the_closure_back() {
         assert_eq!(error.kind(), InsertErrorKind::LoopGone);
         let make = error.into_inner();
         let mut other = support::event_loop::<()>();
-        assert_eq!(other.block_on(make(other.handle())).unwrap(), "mine");
+        let future = make(other.handle());
+        assert_eq!(other.block_on(future).unwrap(), "mine");
         closes_clean(other);
     }
 }
@@ -311,7 +309,7 @@ fn a_loop_that_ends_cancels_what_it_had_accepted() {
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
     let never_taken = remote.spawn(held(witness.clone())).unwrap();
     let waiting = thread::spawn(move || begun.wait());
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert_eq!(Arc::strong_count(&witness), 1);
     let Err(WaitError::Join(error)) = waiting.join().unwrap() else { panic!("it cannot be done") };
     assert!(error.is_cancelled());
@@ -444,55 +442,4 @@ fn a_remote_item_made_by_its_own_thread_runs_too() {
     });
     assert_eq!(output.unwrap(), 2);
     closes_clean(event_loop);
-}
-
-/// Compiles only if exactly one of the two impls below fits.
-macro_rules! pins_not {
-    ($name:ident, $trait:path) => {
-        trait $name<Which> {
-            fn is_unambiguous() {}
-        }
-        impl<T: ?Sized> $name<()> for T {}
-        impl<T: ?Sized + $trait> $name<u8> for T {}
-    };
-}
-
-pins_not!(NotSend, Send);
-pins_not!(NotSync, Sync);
-
-fn is_send_sync<T: Send + Sync>() {}
-fn is_send<T: Send>() {}
-fn is_unpin<T: Unpin>() {}
-
-// contract 31
-#[test]
-fn what_may_leave_its_thread_is_pinned() {
-    // Whatever the state is.
-    is_send_sync::<Remote<()>>();
-    is_send_sync::<Remote<Rc<u8>>>();
-    is_send_sync::<RemoteJoin<u8>>();
-    is_send::<RemoteJoin<std::cell::Cell<u8>>>();
-    is_send_sync::<Sender<u8>>();
-    is_send::<Channel<u8>>();
-    is_send_sync::<Ping>();
-    is_send::<PingSource>();
-    is_send::<JoinError>();
-    is_send_sync::<Waker>();
-    is_unpin::<JoinHandle<std::marker::PhantomPinned>>();
-    is_unpin::<RemoteJoin<u8>>();
-    is_unpin::<Channel<std::marker::PhantomPinned>>();
-
-    <EventLoop<()> as NotSend<_>>::is_unambiguous();
-    <EventLoop<()> as NotSync<_>>::is_unambiguous();
-    <Handle<()> as NotSend<_>>::is_unambiguous();
-    <Handle<()> as NotSync<_>>::is_unambiguous();
-    <JoinHandle<()> as NotSend<_>>::is_unambiguous();
-    <JoinHandle<()> as NotSync<_>>::is_unambiguous();
-    <Cancelled<()> as NotSend<_>>::is_unambiguous();
-    <Control as NotSend<_>>::is_unambiguous();
-    <Control as NotSync<_>>::is_unambiguous();
-    <loopline::ItemBuilder<()> as NotSend<_>>::is_unambiguous();
-    <loopline::time::Hold as NotSend<_>>::is_unambiguous();
-    <Sender<Rc<u8>> as NotSend<_>>::is_unambiguous();
-    <Channel<Rc<u8>> as NotSend<_>>::is_unambiguous();
 }

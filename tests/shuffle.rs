@@ -12,11 +12,10 @@ use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-use loopline::EventLoop;
 use loopline::callback::{Next, channel};
 use loopline::io::{FdSource, Interest};
 use loopline::time::{self, sleep, sleep_until};
-use support::{closes_clean, event_loop, seeded};
+use support::{TestLoop, closes_clean, event_loop, nothing_left_here, seeded};
 
 const COUNT: usize = 32;
 
@@ -25,7 +24,7 @@ fn in_order() -> Vec<usize> {
 }
 
 /// The order in which sources that are ready in one poll are called.
-fn order_of_events(mut event_loop: EventLoop<Vec<usize>>) -> Vec<usize> {
+fn order_of_events(mut event_loop: TestLoop<Vec<usize>>) -> Vec<usize> {
     let mut seen = Vec::new();
     let mut ends = Vec::new();
     for n in 0..COUNT {
@@ -50,6 +49,8 @@ fn sources_ready_in_one_poll_run_in_an_order_of_the_seed() {
     let plain = event_loop();
     if plain.handle().seed().is_none() {
         assert_eq!(order_of_events(plain), in_order(), "as they became ready");
+    } else {
+        closes_clean(plain);
     }
     let orders: Vec<_> = (1..=5).map(|seed| order_of_events(seeded(seed))).collect();
     for (n, order) in orders.iter().enumerate() {
@@ -63,7 +64,7 @@ fn sources_ready_in_one_poll_run_in_an_order_of_the_seed() {
 }
 
 /// The order in which tasks run that another thread woke while the loop did not look.
-fn order_of_wakes(mut event_loop: EventLoop<Vec<usize>>) -> Vec<usize> {
+fn order_of_wakes(mut event_loop: TestLoop<Vec<usize>>) -> Vec<usize> {
     let handle = event_loop.handle();
     let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
     for n in 0..COUNT {
@@ -156,11 +157,13 @@ fn seed_of_this_process() {
 #[loopline::test(shuffle)]
 async fn a_shuffled_test_prints_its_seed() {
     assert!(loopline::Handle::<()>::try_current().unwrap().seed().is_some());
+    nothing_left_here();
 }
 
 #[loopline::test(shuffle = 0x2a)]
 async fn a_test_may_fix_its_seed() {
     assert_eq!(loopline::Handle::<()>::try_current().unwrap().seed(), Some(42));
+    nothing_left_here();
 }
 
 /// Runs one test of this file with a seed in the environment; returns what it printed.

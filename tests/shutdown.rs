@@ -14,9 +14,9 @@ use std::time::Duration;
 use loopline::callback::{self, Next};
 use loopline::time::sleep;
 use loopline::{
-    EventLoop, Handle, InsertErrorKind, JoinHandle, StateError, TaskId, block_on, spawn, yield_now,
+    EventLoop, Handle, InsertErrorKind, JoinHandle, StateError, TaskId, spawn, yield_now,
 };
-use support::{closes_clean, event_loop};
+use support::{block_on, closes_clean, ends_with_items, event_loop, nothing_left_here};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -42,13 +42,6 @@ fn at_end(handle: Handle<()>, end: impl FnMut() + 'static) -> JoinHandle<()> {
     })
 }
 
-/// Asserts that nothing is left on a loop that was dropped with items on it.
-#[track_caller]
-fn is_gone(handle: Handle<()>) {
-    assert_eq!(handle.stats(), loopline::Stats::default());
-    assert_eq!(handle.try_with(|()| ()), Err(StateError::LoopGone));
-}
-
 // contract 38
 #[test]
 fn items_end_newest_first() {
@@ -71,9 +64,8 @@ fn items_end_newest_first() {
         handle.insert(source, |(), _, ()| Next::Keep).unwrap();
     }
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 6);
     assert_eq!(*log.borrow(), ["source 2", "task 2", "source 1", "task 1", "source 0", "task 0"]);
-    is_gone(handle);
 }
 
 // contract 38
@@ -89,9 +81,8 @@ fn items_that_never_ran_end_too() {
         handle.next_turn(move |()| drop(later));
     }
     assert_eq!(Rc::strong_count(&witness), 10);
-    drop(event_loop);
+    ends_with_items(event_loop, 9);
     assert_eq!(Rc::strong_count(&witness), 1);
-    is_gone(handle);
 }
 
 // contract 38
@@ -121,10 +112,9 @@ fn handles_and_timers_work_while_futures_are_dropped() {
         say(&inner, "checked");
     });
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 2);
     assert_eq!(*log.borrow(), ["checked"]);
     assert!(older.is_finished());
-    is_gone(handle);
 }
 
 // contract 38; fault 67
@@ -156,9 +146,8 @@ fn what_is_inserted_during_shutdown_comes_back() {
         flag.set(true);
     });
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert!(done.get());
-    is_gone(handle);
 }
 
 /// Spawns itself anew each time it is dropped, if it still may.
@@ -220,10 +209,9 @@ fn a_task_that_spawns_itself_anew_in_its_drop_does_not_keep_the_loop() {
         pending::<()>().await;
     });
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 2);
     // The last eternal one, the one that was refused, and each refused phoenix at once.
     assert_eq!(drops.get(), 3 + 51);
-    is_gone(handle);
 }
 
 // contract 38
@@ -235,15 +223,14 @@ fn the_handle_of_a_task_outlives_its_loop() {
     let dropped_later = handle.spawn(async { Rc::new(()) });
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
     let control = waits.control();
-    drop(event_loop);
-    is_gone(handle);
+    ends_with_items(event_loop, 1);
     assert!(done.is_finished() && waits.is_finished() && dropped_later.is_finished());
     assert!(!control.cancel() && !control.pause() && !control.resume());
     assert!(format!("{waits:?}").contains("finished: true"));
     drop(dropped_later);
-    assert_eq!(support::block_on(done).unwrap(), "output");
+    assert_eq!(block_on(done).unwrap(), "output");
     let id: TaskId = waits.id();
-    let error = support::block_on(waits.cancel()).unwrap_err();
+    let error = block_on(waits.cancel()).unwrap_err();
     assert!(error.is_cancelled() && error.id() == id);
 }
 
@@ -256,7 +243,7 @@ fn a_task_of_another_loop_that_awaits_an_item_is_told_of_the_end() {
     let waiting = other.handle().spawn(item);
     other.turn(&mut (), Duration::ZERO).unwrap();
     assert!(!waiting.is_finished());
-    drop(ending);
+    ends_with_items(ending, 1);
     assert!(other.block_on(waiting).unwrap().unwrap().unwrap_err().is_cancelled());
     closes_clean(other);
 }
@@ -265,7 +252,7 @@ fn a_task_of_another_loop_that_awaits_an_item_is_told_of_the_end() {
 #[test]
 fn futures_left_by_block_on_are_dropped_inside_their_loop() {
     let log = Log::default();
-    block_on(async {
+    loopline::block_on(async {
         let inner = log.clone();
         let on_drop = OnDrop(move || {
             let current = Handle::<()>::try_current();
@@ -297,7 +284,7 @@ fn a_loop_dropped_in_the_turn_of_another_leaves_that_one_current() {
                 let ran = inner_log.clone();
                 handle.spawn(async move { say(&ran, "spawned from the other's end") });
             });
-            drop(inner);
+            ends_with_items(inner, 1);
             assert_eq!(Handle::<()>::try_current(), Ok(handle));
             yield_now().await;
         })
@@ -350,7 +337,7 @@ fn a_loop_in_a_thread_local_is_shut_down_as_its_thread_ends() {
             });
         }
         event_loop.turn(&mut (), Duration::ZERO).unwrap();
-        KEPT.set(Some(event_loop));
+        KEPT.set(Some(event_loop.unguarded()));
     })
     .join()
     .unwrap();
@@ -365,15 +352,19 @@ fn a_loop_made_in_the_destructor_of_a_thread_local_works() {
     struct RunsLate(mpsc::Sender<u32>);
     impl Drop for RunsLate {
         fn drop(&mut self) {
-            let output = block_on(async {
+            // Found by its handle only while it runs: the thread's list of loops is gone.
+            let mut event_loop = event_loop::<()>().unguarded();
+            let output = event_loop.block_on(async {
                 let task = spawn(async {
                     yield_now().await;
                     sleep(Duration::from_millis(1)).await;
                     7
                 });
-                task.await.unwrap()
+                let output = task.await.unwrap();
+                nothing_left_here();
+                output
             });
-            self.0.send(output).unwrap();
+            self.0.send(output.unwrap()).unwrap();
         }
     }
     thread_local! {
@@ -396,7 +387,7 @@ fn a_loop_made_in_the_destructor_of_a_thread_local_works() {
 fn process_exit_inside_a_task_does_not_deadlock() {
     let me = "process_exit_inside_a_task_does_not_deadlock";
     if std::env::var("LOOPLINE_TEST_CHILD").is_ok_and(|name| name == me) {
-        KEPT.set(Some(event_loop::<()>()));
+        KEPT.set(Some(event_loop::<()>().unguarded()));
         block_on(async {
             at_end(Handle::<()>::try_current().unwrap(), || ());
             let task = spawn(async { std::process::exit(42) });
@@ -419,7 +410,7 @@ fn a_closed_loop_leaves_its_state_with_its_owner() {
         pending::<()>().await;
     });
     event_loop.turn(&mut state, Duration::ZERO).unwrap();
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     state.push(3);
     assert_eq!(state, [1, 2, 3]);
 }

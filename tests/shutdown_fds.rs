@@ -6,7 +6,7 @@ mod support;
 use std::future::pending;
 use std::time::Duration;
 
-use support::{closes_clean, event_loop, scaled};
+use support::{closes_clean, ends_with_items, event_loop, scaled};
 
 fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
@@ -27,7 +27,7 @@ fn loops_made_and_dropped_many_times_leave_no_descriptor() {
             // With something on it, and a remote that outlives it.
             handle.spawn(pending::<()>());
             event_loop.turn(&mut (), Duration::ZERO).unwrap();
-            drop(event_loop);
+            ends_with_items(event_loop, 1);
             assert!(remote.spawn(|_| async {}).is_err());
         } else {
             drop(remote);

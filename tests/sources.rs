@@ -15,7 +15,7 @@ use loopline::callback::{Next, channel, ping};
 use loopline::io::{FdSource, Interest};
 use loopline::time::Timer;
 use loopline::{Control, InsertErrorKind};
-use support::{closes_clean, event_loop, scaled};
+use support::{closes_clean, ends_with_items, event_loop, scaled};
 
 /// A source that has an event, and the other end of it.
 fn ready_source() -> (FdSource<UnixStream>, UnixStream) {
@@ -206,7 +206,7 @@ fn a_loop_that_is_being_dropped_takes_no_source_and_gives_it_back() {
         let _last_wish = last_wish;
         std::future::pending::<()>().await;
     }));
-    drop(event_loop);
+    ends_with_items(event_loop, 1);
     assert_eq!(seen.take(), Some(InsertErrorKind::ShuttingDown));
 }
 

@@ -14,7 +14,7 @@ use loopline::net::{TcpListener, TcpStream};
 use loopline::spawn;
 use loopline::time::{sleep, timeout};
 use net::{ANY, closed_port, fill, full_backlog, pair, poll_once, reset, soon, with_peer};
-use support::{block_on, closes_clean, event_loop};
+use support::{block_on, closes_clean, ends_with_registrations, event_loop};
 
 // contract 6; fault 17
 #[test]
@@ -287,7 +287,7 @@ fn a_stream_whose_loop_is_gone_says_so_on_the_next_one() {
     first
         .block_on(async { assert!(poll_once(stream.read(&mut [0; 8])).await.is_pending()) })
         .unwrap();
-    drop(first);
+    ends_with_registrations(first, 1);
     block_on(async {
         let error = soon(stream.read(&mut [0; 8])).await.unwrap_err();
         assert_eq!(error.to_string(), "the event loop that this source was used on is gone");

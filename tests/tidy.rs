@@ -1,6 +1,7 @@
-//! The rules of the house that a build can check: layers, sizes, headers, words, unsafe code.
+//! The rules of the house that a build can check: layers, sizes, headers, words, unsafe code, and
+//! that every test ends its loops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,12 +50,41 @@ const BANNED: &[&str] = &["executor", "driver", "scheduler", "util", "mgr"];
 
 const FILE_LINES: usize = 400;
 /// Tests are lists of sentences, read one at a time.
-const TEST_FILE_LINES: usize = 800;
+const TEST_FILE_LINES: usize = 500;
 /// Files that are longer for a reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 const FUNCTION_LINES: usize = 70;
 /// A model test holds its model.
 const TEST_FUNCTION_LINES: usize = 100;
+
+/// What of tests/support makes a loop, and what ends one by looking at its counters.
+const MAKERS: &[&str] = &["event_loop", "built", "paused", "seeded"];
+const ENDS: &[&str] = &[
+    "closes_clean",
+    "ends_with_items",
+    "ends_with_registrations",
+    "block_on",
+    "block_on_paused",
+    "nothing_left_here",
+];
+
+/// What only tests/support may write: a loop past its guard.
+const UNGUARDED: &[&str] =
+    &["EventLoop::new", "::builder()", ".build()", "loopline::block_on(", ".unguarded()"];
+
+/// Tests, or helpers, with a loop that support did not make or whose end it does not see.
+const END_OTHERWISE: &[(&str, &str)] = &[
+    ("a_test_may_panic_as_it_should", "ends by panic"),
+    ("block_on_inside_a_task_is_a_clear_error", "ends by panic: the inner loop is never made"),
+    ("a_run_inside_a_task_is_an_error_and_the_outer_loop_goes_on", "the free block_on's refusal"),
+    ("futures_left_by_block_on_are_dropped_inside_their_loop", "the free block_on's own loop"),
+    ("a_loop_whose_owner_panics_is_shut_down_by_the_unwinding", "dropped by the unwinding"),
+    ("a_loop_in_a_thread_local_is_shut_down_as_its_thread_ends", "dropped by the thread's end"),
+    ("a_loop_in_a_thread_local_is_woken_and_dropped_as_its_thread_ends", "the same"),
+    ("a_loop_made_in_the_destructor_of_a_thread_local_works", "looks at it from inside"),
+    ("process_exit_inside_a_task_does_not_deadlock", "ends by exit"),
+    ("the_abort_policy_prints_and_aborts", "ends by abort"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -261,4 +291,129 @@ fn the_clock_is_read_in_one_file() {
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A function at the left margin of a test file, without comments.
+struct TestFunction {
+    name: String,
+    attributes: String,
+    code: String,
+}
+
+impl TestFunction {
+    fn is_test(&self) -> bool {
+        self.attributes.contains("#[test]") || self.attributes.contains("#[loopline::test")
+    }
+
+    /// Whether a loop is made for it by an attribute.
+    fn has_loop_of_its_own(&self) -> bool {
+        self.attributes.contains("#[loopline::")
+    }
+
+    /// Whether it calls one of these functions, or hands one to another.
+    fn calls(&self, names: &[impl AsRef<str>]) -> bool {
+        names.iter().map(AsRef::as_ref).any(|name| {
+            self.code.match_indices(name).any(|(at, _)| {
+                let (before, after) = (&self.code[..at], &self.code[at + name.len()..]);
+                let whole = match before.strip_suffix("support::") {
+                    Some(_) => true,
+                    None => !before.ends_with(|c: char| c.is_alphanumeric() || "_.:".contains(c)),
+                };
+                whole && ["(", "::<", ")"].iter().any(|next| after.starts_with(next))
+            })
+        })
+    }
+}
+
+/// The functions of a formatted test file.
+fn test_functions(text: &str) -> Vec<TestFunction> {
+    let mut found: Vec<TestFunction> = Vec::new();
+    let (mut attributes, mut open) = (String::new(), false);
+    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        if !open && line.starts_with("#[") {
+            attributes.push_str(line);
+        } else if !open
+            && line.split(' ').take_while(|word| *word != "{").any(|word| word == "fn")
+            && !line.starts_with(' ')
+        {
+            let name = line.split("fn ").nth(1).unwrap().split(['(', '<']).next().unwrap();
+            let attributes = std::mem::take(&mut attributes);
+            found.push(TestFunction { name: name.to_owned(), attributes, code: String::new() });
+            open = !line.ends_with('}');
+        } else if open {
+            let code = &mut found.last_mut().unwrap().code;
+            code.push_str(line);
+            code.push('\n');
+            open = line != "}";
+        } else {
+            attributes.clear();
+        }
+    }
+    found
+}
+
+/// The names of functions that do something themselves or by others of their file.
+fn with_callers(
+    functions: &[TestFunction],
+    does: impl Fn(&TestFunction) -> bool,
+) -> BTreeSet<&str> {
+    let named = |function: &&TestFunction| does(function);
+    let mut names: BTreeSet<&str> =
+        functions.iter().filter(named).map(|function| &*function.name).collect();
+    loop {
+        let known: Vec<&str> = names.iter().copied().collect();
+        names.extend(functions.iter().filter(|f| f.calls(&known)).map(|f| &*f.name));
+        if names.len() == known.len() {
+            return names;
+        }
+    }
+}
+
+#[test]
+fn every_test_that_has_a_loop_ends_it_by_a_look_at_its_counters() {
+    let (mut wrong, mut excused, mut tests) = (Vec::new(), BTreeSet::new(), 0);
+    let mut complain = |file: &str, name: &str, what: &str| match END_OTHERWISE
+        .iter()
+        .find(|(excuse, _)| *excuse == name)
+    {
+        Some((name, _)) => drop(excused.insert(*name)),
+        None => wrong.push(format!("{file}: {name} {what}")),
+    };
+    for (file, text) in sources(&["tests"]) {
+        if file.starts_with("tests/support/") || file == "tests/tidy.rs" {
+            continue;
+        }
+        let functions = test_functions(&text);
+        let marks = text.lines().filter(|line| {
+            let line = line.trim_start();
+            line.starts_with("#[test]") || line.starts_with("#[loopline::test")
+        });
+        let seen = functions.iter().filter(|function| function.is_test()).count();
+        if seen != marks.count() {
+            complain(&file, "a test", "does not stand at the left margin, where this looks");
+        }
+        tests += seen;
+        // Under another path the words of UNGUARDED would not show.
+        for import in text.split("\nuse ").skip(1).filter_map(|rest| rest.split(';').next()) {
+            if import.starts_with("loopline") && import.contains("block_on") {
+                complain(&file, "an import", "takes the library's block_on for support's");
+            }
+        }
+        for function in &functions {
+            if let Some(word) = UNGUARDED.iter().find(|word| function.code.contains(**word)) {
+                complain(&file, &function.name, &format!("has {word}, which is support's"));
+            }
+        }
+        let make = with_callers(&functions, |f| f.has_loop_of_its_own() || f.calls(MAKERS));
+        let end = with_callers(&functions, |f| f.calls(ENDS));
+        for function in functions.iter().filter(|f| f.is_test() && make.contains(&*f.name)) {
+            if !end.contains(&*function.name) {
+                complain(&file, &function.name, "makes a loop and does not end by support's");
+            }
+        }
+    }
+    assert!(tests > 100, "{tests} tests found: this looks past them");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let idle = END_OTHERWISE.iter().filter(|(name, _)| !excused.contains(name));
+    assert_eq!(idle.map(|(name, _)| name).collect::<Vec<_>>(), <[&&str; 0]>::default());
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use loopline::callback::Next;
 use loopline::time::{self, MissedTickBehavior, Timer, sleep};
-use loopline::{Control, EventLoop, Handle};
-use support::{closes_clean, event_loop, paused};
+use loopline::{Control, Handle};
+use support::{TestLoop, closes_clean, event_loop, paused};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -15,14 +15,14 @@ const MS: Duration = Duration::from_millis(1);
 type Log = Vec<(&'static str, u128)>;
 
 /// Makes a loop, and its start as its own clock shows it.
-fn start() -> (EventLoop<Log>, Handle<Log>, Instant) {
+fn start() -> (TestLoop<Log>, Handle<Log>, Instant) {
     let mut event_loop = paused::<Log>();
     let handle = event_loop.handle();
     let start = event_loop.run_until(&mut Log::new(), async { time::now() }).unwrap();
     (event_loop, handle, start)
 }
 
-fn run(mut event_loop: EventLoop<Log>) -> Log {
+fn run(mut event_loop: TestLoop<Log>) -> Log {
     let mut log = Log::new();
     event_loop.run(&mut log).unwrap();
     closes_clean(event_loop);

@@ -1,11 +1,9 @@
-//! Turns: what ends one, what a loop promises however busy it is, and the phases around the wait.
+//! One turn: how long it waits, how much it runs, and that nothing shuts the others out.
 
 mod support;
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, pending, poll_fn};
-use std::panic::catch_unwind;
-use std::pin::Pin;
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 use std::thread;
@@ -13,10 +11,8 @@ use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Next};
 use loopline::time::{Timer, sleep};
-use loopline::{Clock, EventLoop, Handle, RunError, Turn, spawn, yield_now};
-use support::{closes_clean, event_loop, paused, scaled};
-
-type Log = Rc<RefCell<Vec<&'static str>>>;
+use loopline::{Clock, Handle, Turn, yield_now};
+use support::{built, closes_clean, event_loop, paused, scaled};
 
 /// A task that wakes itself at each poll, until told to end.
 fn storm(handle: Handle<()>, end: &Rc<Cell<bool>>) {
@@ -71,214 +67,6 @@ fn a_turn_tells_the_next_deadline_and_waits_for_it() {
     assert!(event_loop.handle().now() >= start + wait);
     assert_eq!(event_loop.turn(&mut (), Duration::ZERO).unwrap().deadline, None);
     closes_clean(event_loop);
-}
-
-// contract 22; fault 82
-#[test]
-fn stop_before_a_run_ends_it_after_one_turn() {
-    let mut event_loop = event_loop::<()>();
-    let handle = event_loop.handle();
-    let polls = Rc::new(Cell::new(0));
-    let count = polls.clone();
-    let storm = handle.spawn(poll_fn(move |_| {
-        count.set(count.get() + 1);
-        Poll::<()>::Pending
-    }));
-    handle.stop();
-    handle.stop();
-    event_loop.run(&mut ()).unwrap();
-    assert_eq!((handle.stats().turns, polls.get()), (1, 1));
-    // Both calls were one, and it is used up.
-    assert!(!event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
-    drop(storm.cancel());
-    closes_clean(event_loop);
-}
-
-// contract 22; fault 82
-#[test]
-fn stop_before_a_run_without_items_is_used_up_by_it() {
-    let mut event_loop = event_loop::<()>();
-    event_loop.handle().stop();
-    event_loop.run(&mut ()).unwrap();
-    assert!(!event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
-    event_loop.handle().stop();
-    let turn = event_loop.turn(&mut (), None).unwrap();
-    assert!(turn.stopped);
-    assert!(!event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
-    closes_clean(event_loop);
-}
-
-// contract 22; fault 82
-#[test]
-fn stop_inside_a_turn_ends_the_run_after_that_turn() {
-    let mut event_loop = event_loop::<u32>();
-    let handle = event_loop.handle();
-    let waits = handle.spawn(pending::<()>());
-    // From a task.
-    handle.spawn(async move {
-        handle.stop();
-        handle.stop();
-        yield_now().await;
-        handle.with(|n| *n += 1);
-    });
-    let mut n = 0;
-    event_loop.run(&mut n).unwrap();
-    assert_eq!((n, handle.stats().turns), (1, 1), "the rest of the turn ran");
-    // From a callback.
-    handle
-        .insert(futures::stream::iter(1..=3), move |_, _, n| {
-            *n += 1;
-            handle.stop();
-            Next::Keep
-        })
-        .unwrap();
-    event_loop.run(&mut n).unwrap();
-    assert_eq!(n, 4);
-    drop(waits.cancel());
-    closes_clean(event_loop);
-}
-
-// contract 22
-#[test]
-fn a_stopped_run_until_says_so_and_drops_its_future() {
-    let mut event_loop = event_loop::<()>();
-    let handle = event_loop.handle();
-    let witness = Rc::new(());
-    let inside = witness.clone();
-    let result = event_loop.block_on(async move {
-        let _inside = inside;
-        handle.stop();
-        pending::<()>().await;
-    });
-    let error = result.unwrap_err();
-    assert!(matches!(error, RunError::Stopped));
-    assert_eq!(error.to_string(), "the event loop was stopped before the future was done");
-    assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::Other);
-    assert_eq!(Rc::strong_count(&witness), 1);
-    assert_eq!(event_loop.block_on(async { 5 }).unwrap(), 5);
-    closes_clean(event_loop);
-}
-
-// contract 22
-#[test]
-fn a_run_ends_when_no_item_is_left_and_background_does_not_count() {
-    let mut event_loop = event_loop::<()>();
-    let handle = event_loop.handle();
-    event_loop.run(&mut ()).unwrap();
-    assert_eq!(handle.stats().turns, 0);
-    let log = Log::default();
-    let background = log.clone();
-    let forever = handle.item().background().spawn(async move {
-        loop {
-            background.borrow_mut().push("background");
-            yield_now().await;
-        }
-    });
-    let source =
-        handle.item().background().insert(callback::idle(), |_, _, ()| Next::Keep).unwrap();
-    event_loop.run(&mut ()).unwrap();
-    assert!(log.borrow().is_empty(), "nothing to run for");
-    let foreground = log.clone();
-    handle.spawn(async move { foreground.borrow_mut().push("foreground") });
-    event_loop.run(&mut ()).unwrap();
-    assert_eq!(log.borrow()[..2], ["background", "foreground"]);
-    assert_eq!(handle.stats().items, 2);
-    drop((forever.cancel(), source.cancel()));
-    closes_clean(event_loop);
-}
-
-// contract 28; fault 70
-#[test]
-fn a_run_inside_a_task_is_an_error_and_the_outer_loop_goes_on() {
-    let mut outer = event_loop::<()>();
-    let output = outer.block_on(async {
-        let task = spawn(async {
-            let mut inner = event_loop::<()>();
-            assert!(matches!(inner.run(&mut ()), Err(RunError::Nested)));
-            let error = inner.block_on(async {}).unwrap_err();
-            assert!(error.to_string().contains("an event loop runs on this thread already"));
-            let panicked = catch_unwind(|| loopline::block_on(async {})).unwrap_err();
-            let text = panicked.downcast::<String>().unwrap();
-            assert_eq!(*text, error.to_string());
-            closes_clean(inner);
-            5
-        });
-        task.await.unwrap()
-    });
-    assert_eq!(output.unwrap(), 5);
-    closes_clean(outer);
-}
-
-// contract 28; fault 70
-#[test]
-fn a_run_inside_a_callback_is_an_error_and_the_outer_loop_goes_on() {
-    let mut outer = event_loop::<Vec<bool>>();
-    let handle = outer.handle();
-    let inner = RefCell::new(event_loop::<()>());
-    handle
-        .insert(futures::stream::iter(1..=3), move |_, _, seen: &mut Vec<bool>| {
-            seen.push(matches!(inner.borrow_mut().run(&mut ()), Err(RunError::Nested)));
-            Next::Keep
-        })
-        .unwrap();
-    let mut seen = Vec::new();
-    outer.run(&mut seen).unwrap();
-    assert_eq!(seen, [true; 3]);
-    closes_clean(outer);
-}
-
-// contract 28; fault 70
-#[test]
-fn a_turn_of_another_loop_inside_a_task_is_allowed() {
-    let mut outer = event_loop::<u8>();
-    let output = outer.run_until(&mut 1, async {
-        let mut inner = event_loop::<u16>();
-        let handle = inner.handle();
-        let task = handle.spawn(async move { handle.with(|n| *n + 1) });
-        inner.turn(&mut 2, Duration::ZERO).unwrap();
-        assert!(task.is_finished());
-        closes_clean(inner);
-        Handle::<u8>::try_current().unwrap().with(|n| *n)
-    });
-    assert_eq!(output.unwrap(), 1);
-    closes_clean(outer);
-}
-
-// contract 28
-#[test]
-fn loops_on_one_thread_and_on_several_do_not_mix() {
-    let each = scaled(200);
-    let threads: Vec<_> = (0..4)
-        .map(|_| {
-            thread::spawn(move || {
-                let mut loops: Vec<_> = (0..4).map(|_| event_loop::<usize>()).collect();
-                let mut states = [0; 4];
-                for (index, event_loop) in loops.iter().enumerate() {
-                    let handle = event_loop.handle();
-                    for _ in 0..each {
-                        handle.spawn(async move {
-                            yield_now().await;
-                            assert_eq!(Handle::<usize>::try_current(), Ok(handle));
-                            handle.with(|n| *n += index + 1);
-                        });
-                    }
-                }
-                for _ in 0..10 * each {
-                    for (event_loop, state) in loops.iter_mut().zip(&mut states) {
-                        event_loop.turn(state, Duration::ZERO).unwrap();
-                    }
-                    if loops.iter().all(|event_loop| event_loop.handle().stats().items == 0) {
-                        break;
-                    }
-                }
-                loops.into_iter().for_each(closes_clean);
-                states
-            })
-        })
-        .collect();
-    for thread in threads {
-        assert_eq!(thread.join().unwrap(), [each, 2 * each, 3 * each, 4 * each]);
-    }
 }
 
 /// Lets a timer, a ping of this thread and messages of another come through a storm, and counts turns.
@@ -369,8 +157,14 @@ fn a_turn_ends_after_1024_items_where_time_does_not_end_it() {
 // contract 25
 #[test]
 fn a_turn_with_work_left_ends_when_its_time_is_over_or_a_timer_is_due() {
-    let builder = EventLoop::<()>::builder().time_per_turn(Duration::from_secs(3600));
-    let mut event_loop = builder.items_per_check(1).items_per_turn(usize::MAX).build().unwrap();
+    let mut event_loop = built::<()>(|builder| {
+        let builder = builder.time_per_turn(Duration::from_secs(3600));
+        builder.items_per_check(1).items_per_turn(usize::MAX)
+    });
+    if event_loop.handle().seed().is_some() {
+        // A seed of the environment: its turns end by the number of items alone.
+        return closes_clean(event_loop);
+    }
     let handle = event_loop.handle();
     let end = Rc::new(Cell::new(false));
     storm(handle, &end);
@@ -387,8 +181,7 @@ fn a_turn_with_work_left_ends_when_its_time_is_over_or_a_timer_is_due() {
     assert!(timed.is_finished());
     closes_clean(event_loop);
 
-    let builder = EventLoop::<()>::builder().time_per_turn(Duration::ZERO);
-    let mut event_loop = builder.items_per_check(7).build().unwrap();
+    let mut event_loop = built::<()>(|b| b.time_per_turn(Duration::ZERO).items_per_check(7));
     end.set(false);
     storm(event_loop.handle(), &end);
     assert_eq!(event_loop.turn(&mut (), None).unwrap().ran, 7);
@@ -400,8 +193,7 @@ fn a_turn_with_work_left_ends_when_its_time_is_over_or_a_timer_is_due() {
 // contract 25, 34
 #[test]
 fn a_round_cut_off_by_the_end_of_its_turn_goes_on_where_it_was() {
-    let builder = EventLoop::<Vec<u32>>::builder().clock(Clock::Paused).items_per_turn(3);
-    let mut event_loop = builder.build().unwrap();
+    let mut event_loop = built::<Vec<u32>>(|b| b.clock(Clock::Paused).items_per_turn(3));
     let handle = event_loop.handle();
     for n in 0..5 {
         handle.spawn(async move {
@@ -525,16 +317,5 @@ fn a_signal_that_interrupts_the_wait_is_not_seen() {
     let sent = sender.join().unwrap();
     assert!(sent > 5, "the wait was interrupted {sent} times");
     assert!(turns <= 4, "{turns} turns for one sleep");
-    closes_clean(event_loop);
-}
-
-// contract 22
-#[test]
-fn a_future_that_is_ready_at_once_takes_one_turn_and_runs_no_more_than_its_round() {
-    let mut event_loop = event_loop::<()>();
-    let handle = event_loop.handle();
-    let ready: Pin<Box<dyn Future<Output = u32>>> = Box::pin(async { 5 });
-    assert_eq!(event_loop.block_on(ready).unwrap(), 5);
-    assert_eq!((handle.stats().turns, handle.stats().items_run), (1, 1));
     closes_clean(event_loop);
 }

@@ -230,7 +230,7 @@ impl<T: Pollable> Adapter<T> {
     fn register(&self, interest: Interest) -> io::Result<()> {
         let source = self.cell();
         self.registration
-            .register(&mut |r, token| source.register(r, token, interest))
+            .register(source.number(), &mut |r, token| source.register(r, token, interest))
             .map_err(explain)?;
         self.interest.set(Some(interest));
         Ok(())

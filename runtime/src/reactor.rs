@@ -31,7 +31,7 @@ pub(crate) mod poller;
 #[path = "reactor/portable.rs"]
 pub(crate) mod poller;
 
-use poller::Poller;
+use poller::{Claim, Poller};
 
 /// Bits of a token that are the index; the rest is the generation.
 #[cfg(target_pointer_width = "64")]
@@ -46,6 +46,8 @@ pub(crate) const NOTIFIER: Token = Token(usize::MAX);
 struct Entry {
     token: usize,
     ledger: Rc<Ledger>,
+    /// Held for its drop: the descriptor may be registered again once this entry is gone.
+    _claim: Claim,
 }
 
 /// The poller and the table of registered sources.
@@ -157,16 +159,22 @@ impl Reactor {
     }
 
     /// Registers a source: `register` gets the token to use. On failure nothing stays behind.
+    ///
+    /// `number` is its descriptor, if it has one: that is registered once at a time, also where the
+    /// system would let the second registration take the place of the first.
     pub(crate) fn register(
         &self,
         ledger: &Rc<Ledger>,
+        number: Option<i32>,
         register: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<Token> {
+        let claim = self.poller.claim(number)?;
         let generation = self.generation.get();
         self.generation.set(generation.wrapping_add(1));
         let index = self.sources.borrow().vacant_key();
         let token = pack(index, generation);
-        self.sources.borrow_mut().insert(Entry { token, ledger: ledger.clone() });
+        let entry = Entry { token, ledger: ledger.clone(), _claim: claim };
+        self.sources.borrow_mut().insert(entry);
         if index >= (1 << INDEX_BITS) - 1 {
             self.sources.borrow_mut().remove(index);
             return Err(io::Error::other("too many sources are registered with this event loop"));

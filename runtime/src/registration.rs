@@ -105,13 +105,16 @@ impl Registration {
         self.place.get().is_some() && !self.ended.get()
     }
 
-    /// Registers the source with the poller of the event loop that runs on this thread.
+    /// Registers the source with the poller of the event loop that runs on this thread. `number` is its
+    /// descriptor, if it has one.
     ///
     /// # Errors
     ///
-    /// If none runs, or the system refuses; then nothing has changed.
+    /// `AlreadyExists` if the descriptor is registered with this loop already, on every platform. Or if
+    /// no loop runs, or the system refuses. Then nothing has changed.
     pub fn register(
         &self,
+        number: Option<i32>,
         register: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<()> {
         if self.place.get().is_some() {
@@ -121,7 +124,7 @@ impl Registration {
         }
         with_current(|shared| {
             let shared = shared.ok_or_else(no_loop)?;
-            let token = shared.reactor.register(&self.ledger, register)?;
+            let token = shared.reactor.register(&self.ledger, number, register)?;
             let place = Place { shared: shared.weak(), token };
             // Empty: looked at above, and `register` runs no user code.
             let _ = self.place.set(place);

@@ -1,35 +1,154 @@
-//! The only place where the tests make loops, and the helper that every test ends with.
+//! The only place where the tests make loops, and the helpers that every test ends with.
 #![allow(dead_code, unreachable_pub)] // each test file is a crate and uses a part
 
-use loopline::{Clock, EventLoop};
+use std::fmt;
+use std::io::Write;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+
+use loopline::{Builder, Clock, EventLoop, Handle, StateError, Stats};
+
+/// An event loop of a test. It ends in [`closes_clean`] or [`ends_with_items`]; one that is merely
+/// dropped ends the process, because a panic could be contained by another loop whose task owns it.
+pub struct TestLoop<S: 'static> {
+    /// Taken by what ends it.
+    event_loop: Option<EventLoop<S>>,
+    made_at: &'static Location<'static>,
+}
+
+impl<S> TestLoop<S> {
+    #[track_caller]
+    fn new(event_loop: std::io::Result<EventLoop<S>>) -> Self {
+        let event_loop = event_loop.expect("an event loop");
+        Self { event_loop: Some(event_loop), made_at: Location::caller() }
+    }
+
+    /// Gives the loop away, to whom its end is up then; tests/tidy.rs asks each user for a reason.
+    pub fn unguarded(mut self) -> EventLoop<S> {
+        self.event_loop.take().expect("a loop that has not ended")
+    }
+}
+
+impl<S> Deref for TestLoop<S> {
+    type Target = EventLoop<S>;
+
+    fn deref(&self) -> &EventLoop<S> {
+        self.event_loop.as_ref().expect("a loop that has not ended")
+    }
+}
+
+impl<S> DerefMut for TestLoop<S> {
+    fn deref_mut(&mut self) -> &mut EventLoop<S> {
+        self.event_loop.as_mut().expect("a loop that has not ended")
+    }
+}
+
+impl<S> Drop for TestLoop<S> {
+    fn drop(&mut self) {
+        // A test that fails, or that has a loop's owner panic, says so itself.
+        if self.event_loop.is_some() && !std::thread::panicking() {
+            let place = self.made_at;
+            // Past the harness, which would keep it to itself.
+            let _ = writeln!(
+                std::io::stderr(),
+                "the loop made at {place} was dropped: end with closes_clean or ends_with_items"
+            );
+            std::process::abort();
+        }
+    }
+}
+
+impl<S> fmt::Debug for TestLoop<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.event_loop.fmt(f)
+    }
+}
 
 /// Makes a loop as a user would.
-pub fn event_loop<S>() -> EventLoop<S> {
-    EventLoop::new().expect("an event loop")
+#[track_caller]
+pub fn event_loop<S>() -> TestLoop<S> {
+    TestLoop::new(EventLoop::new())
+}
+
+/// Makes a loop with settings.
+#[track_caller]
+pub fn built<S>(set: impl FnOnce(Builder<S>) -> Builder<S>) -> TestLoop<S> {
+    TestLoop::new(set(EventLoop::builder()).build())
 }
 
 /// Makes a loop whose clock is paused.
-pub fn paused<S>() -> EventLoop<S> {
-    EventLoop::builder().clock(Clock::Paused).build().expect("an event loop")
+#[track_caller]
+pub fn paused<S>() -> TestLoop<S> {
+    built(|builder| builder.clock(Clock::Paused))
 }
 
 /// Makes a loop that permutes by a seed what is not promised.
-pub fn seeded<S>(seed: u64) -> EventLoop<S> {
-    EventLoop::builder().seed(seed).build().expect("an event loop")
+#[track_caller]
+pub fn seeded<S>(seed: u64) -> TestLoop<S> {
+    built(|builder| builder.seed(seed))
 }
 
 /// Asserts that nothing is left on the loop, by its own counters: no item, timer or registration.
 #[track_caller]
-pub fn closes_clean<S>(event_loop: EventLoop<S>) {
+pub fn closes_clean<S>(event_loop: TestLoop<S>) {
+    let event_loop = event_loop.unguarded();
     let handle = event_loop.handle();
+    nothing_left(handle);
+    drop(event_loop);
+    is_gone(handle);
+}
+
+/// Ends a loop with items on it, for tests of just that; asserts how many, and that none outlives it.
+#[track_caller]
+pub fn ends_with_items<S>(event_loop: TestLoop<S>, items: usize) {
+    ends_with(event_loop, items, 0);
+}
+
+/// Ends a loop without items before a source that is registered with it.
+#[track_caller]
+pub fn ends_with_registrations<S>(event_loop: TestLoop<S>, registrations: usize) {
+    ends_with(event_loop, 0, registrations);
+}
+
+#[track_caller]
+fn ends_with<S>(event_loop: TestLoop<S>, items: usize, registrations: usize) {
+    assert_ne!(items + registrations, 0, "closes_clean is for loops that have nothing left");
+    let event_loop = event_loop.unguarded();
+    let handle = event_loop.handle();
+    let stats = handle.stats();
+    assert_eq!(
+        (stats.items, stats.timers, stats.registrations),
+        (items, 0, registrations),
+        "items, timers and registrations left on the loop"
+    );
+    drop(event_loop);
+    is_gone(handle);
+}
+
+/// Asserts that the loop that runs has nothing but its root future: the last line of a
+/// `#[loopline::test]`, whose loop is made and dropped by the library.
+#[track_caller]
+pub fn nothing_left_here() {
+    nothing_left(Handle::<()>::try_current().expect("a loop that runs"));
+}
+
+#[track_caller]
+fn nothing_left<S: 'static>(handle: Handle<S>) {
+    // The counters of a loop that is gone are zero: they would say nothing.
+    assert_ne!(handle.try_with(|_| ()), Err(StateError::LoopGone));
     let stats = handle.stats();
     assert_eq!(
         (stats.items, stats.timers, stats.registrations),
         (0, 0, 0),
         "items, timers and registrations left on the loop"
     );
-    drop(event_loop);
-    assert_eq!(handle.stats(), loopline::Stats::default(), "a dropped loop has no counters");
+}
+
+/// Asserts that the loop's end reached all who ask for it.
+#[track_caller]
+fn is_gone<S: 'static>(handle: Handle<S>) {
+    assert_eq!(handle.stats(), Stats::default(), "a dropped loop has no counters");
+    assert_eq!(handle.try_with(|_| ()), Err(StateError::LoopGone));
 }
 
 /// Runs a future on a loop of its own, and asserts that the loop closes clean.

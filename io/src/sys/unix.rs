@@ -30,6 +30,11 @@ impl<T: Pollable> Cell<T> {
         self.0
     }
 
+    /// What the loop tells sources apart by.
+    pub(crate) fn number(&self) -> Option<i32> {
+        Some(self.0.as_fd().as_raw_fd())
+    }
+
     pub(crate) fn register(
         &self,
         r: &Registry,

@@ -29,6 +29,11 @@ impl<T: Pollable> Cell<T> {
         self.0.into_inner()
     }
 
+    /// None: mio itself refuses a source that is registered already.
+    pub(crate) fn number(&self) -> Option<i32> {
+        None
+    }
+
     pub(crate) fn register(
         &self,
         r: &Registry,

@@ -16,6 +16,9 @@ use super::Ready;
 /// The longest finite wait: the kernel refuses timeouts that overflow its clock.
 const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
+/// Nothing: the kernel itself refuses a descriptor that is registered already.
+pub(crate) struct Claim;
+
 /// mio's poller and our buffer of events.
 pub(crate) struct Poller {
     poll: Poll,
@@ -42,6 +45,11 @@ impl Poller {
 
     pub(crate) fn with_registry<R>(&self, f: impl FnOnce(&Registry) -> R) -> R {
         f(self.poll.registry())
+    }
+
+    /// See [`Claim`].
+    pub(crate) fn claim(&self, _number: Option<i32>) -> io::Result<Claim> {
+        Ok(Claim)
     }
 
     pub(crate) fn len(&self) -> usize {

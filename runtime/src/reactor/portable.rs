@@ -3,13 +3,31 @@
 //! kqueue waits with nanoseconds through mio; Windows and poll(2) round up to whole milliseconds.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Poll, Registry};
 
 use super::Ready;
+
+/// The descriptors that are registered: kqueue lets a second registration take the place of the first,
+/// whose events would go astray.
+type Claimed = Rc<RefCell<BTreeSet<i32>>>;
+
+/// One of them. Lives in the table of sources, so that it ends with the registration, whether the
+/// poller is told of that or the descriptor is merely closed: its number may come back at once.
+pub(crate) struct Claim(Option<(i32, Claimed)>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some((number, claimed)) = &self.0 {
+            claimed.borrow_mut().remove(number);
+        }
+    }
+}
 
 /// mio's poller and its buffer of events.
 pub(crate) struct Poller {
@@ -19,6 +37,7 @@ pub(crate) struct Poller {
     len: Cell<usize>,
     /// The order to hand events out in, if it was changed.
     order: RefCell<Option<Vec<usize>>>,
+    claimed: Claimed,
 }
 
 impl Poller {
@@ -29,11 +48,25 @@ impl Poller {
             capacity,
             len: Cell::new(0),
             order: RefCell::new(None),
+            claimed: Claimed::default(),
         })
     }
 
     pub(crate) fn with_registry<R>(&self, f: impl FnOnce(&Registry) -> R) -> R {
         f(self.poll.borrow().registry())
+    }
+
+    /// Claims a descriptor, before mio is asked: there it would be too late. Sources without one, as
+    /// on Windows, are told apart by mio.
+    pub(crate) fn claim(&self, number: Option<i32>) -> io::Result<Claim> {
+        match number {
+            None => Ok(Claim(None)),
+            Some(number) if self.claimed.borrow_mut().insert(number) => {
+                Ok(Claim(Some((number, self.claimed.clone()))))
+            }
+            // As epoll says it.
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -110,3 +143,7 @@ fn ready(event: &Event) -> Ready {
     }
     Ready(bits)
 }
+
+#[cfg(test)]
+#[path = "portable/tests.rs"]
+mod tests;

@@ -150,7 +150,7 @@ fn who_waits_for_a_source_of_a_loop_that_ends_is_told() {
     let registering = registration.clone();
     first
         .block_on(async move {
-            registering.register(&mut |registry, token| {
+            registering.register(None, &mut |registry, token| {
                 registry.register(&mut receiver, token, mio::Interest::READABLE)
             })
         })
