@@ -1,9 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub use loopline_runtime::{
-    Builder, Cancelled, Clock, Control, CurrentError, Deadlock, EventLoop, Handle, InsertError,
-    InsertErrorKind, ItemBuilder, JoinError, JoinHandle, Lane, LaneError, PanicPolicy, Remote,
-    RemoteJoin, RunError, StateError, Stats, TaskId, Turn, Wait, WaitError, block_on, spawn,
+    Builder, Cancelled, Child, ChildBuilder, Clock, Control, CurrentError, Deadlock, EventLoop,
+    Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError, JoinHandle,
+    Lane, LaneError, PanicPolicy, Remote, RemoteJoin, RunError, Scope, Scoped, StateError, Stats,
+    Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, scope, spawn, try_scope,
     yield_now,
 };
 

@@ -10,29 +10,26 @@ use std::time::Duration;
 
 use loopline::callback::{self, Next};
 use loopline::sync::Semaphore;
-use loopline::{Deadlock, EventLoop, RunError, spawn};
-use support::{closes_clean, event_loop};
+use loopline::{Deadlock, RunError, spawn};
+use support::{built, closes_clean, ends_with_items, event_loop};
 
-/// Runs the future to what must be a deadlock; the loop closes clean afterwards.
+/// Runs the future to what must be a deadlock of so many items besides.
 #[track_caller]
-fn deadlock_of<F: Future<Output = ()>>(make: impl FnOnce() -> F) -> Deadlock {
+fn deadlock_of<F: Future<Output = ()>>(items: usize, make: impl FnOnce() -> F) -> Deadlock {
     let mut event_loop = event_loop::<()>();
     let ended = event_loop.block_on(async { make().await });
     let Err(RunError::Deadlock(deadlock)) = ended else { panic!("no deadlock but {ended:?}") };
-    cancel_all(event_loop);
+    match items {
+        0 => closes_clean(event_loop),
+        items => ends_with_items(event_loop, items),
+    }
     deadlock
-}
-
-fn cancel_all(event_loop: EventLoop<()>) {
-    let handle = event_loop.handle();
-    drop(event_loop);
-    assert_eq!(handle.stats(), loopline::Stats::default());
 }
 
 #[test]
 fn a_run_that_nothing_can_wake_returns_who_waits_for_what_and_where_it_was_made() {
     let line = Cell::new(0);
-    let deadlock = deadlock_of(|| async {
+    let deadlock = deadlock_of(1, || async {
         let permits = Rc::new(Semaphore::new(0));
         line.set(line!() + 1);
         let task = spawn(async move { drop(permits.acquire().await) });
@@ -135,7 +132,7 @@ fn a_waker_cloned_on_another_thread_keeps_the_loop_waiting() {
 fn an_escaped_waker_counts_until_its_item_ends() {
     let kept = Rc::new(Cell::new(None));
     let keep = kept.clone();
-    let deadlock = deadlock_of(|| async move {
+    let deadlock = deadlock_of(0, || async move {
         let task = spawn(poll_fn(move |cx| {
             keep.set(Some(cx.waker().clone()));
             Poll::Ready(())
@@ -177,7 +174,7 @@ fn a_timer_a_remote_a_ping_and_a_channel_keep_the_loop_waiting() {
 
 #[test]
 fn a_channel_whose_senders_are_gone_does_not_hide_a_deadlock() {
-    let deadlock = deadlock_of(|| async {
+    let deadlock = deadlock_of(0, || async {
         let (sender, mut messages) = callback::channel::<u8>();
         let thread = std::thread::spawn(move || sender.send(1));
         while messages.next().await.is_some() {}
@@ -190,7 +187,7 @@ fn a_channel_whose_senders_are_gone_does_not_hide_a_deadlock() {
 #[test]
 fn an_embedder_can_turn_it_off() {
     let run = |detect: bool| {
-        let mut event_loop = EventLoop::<()>::builder().detect_deadlock(detect).build().unwrap();
+        let mut event_loop = built::<()>(|builder| builder.detect_deadlock(detect));
         // A copy from an earlier run, which this run cannot know of.
         let earlier: Result<Waker, _> =
             event_loop.block_on(poll_fn(|cx| Poll::Ready(cx.waker().clone())));

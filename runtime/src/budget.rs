@@ -24,6 +24,19 @@ pub(crate) fn grant(operations: u32) {
     LEFT.set(operations as i32);
 }
 
+/// Calls `f`, a poll inside the one that runs, with a budget of its own.
+pub(crate) fn with_own<R>(operations: u32, f: impl FnOnce() -> R) -> R {
+    struct Back(i32);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            LEFT.set(self.0);
+        }
+    }
+    let _back = Back(LEFT.get());
+    grant(operations);
+    f()
+}
+
 /// Keeps the budget of the poll that runs, for the time of a turn of another loop inside it.
 pub(crate) struct Kept(i32, bool);
 

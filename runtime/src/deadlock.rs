@@ -120,10 +120,7 @@ fn describe(
     slot: u32,
     id: TaskId,
 ) -> Option<(Option<String>, &'static Location<'static>)> {
-    let cell = shared.home.queue.content(slot)?;
-    let item = cell.take()?;
+    let item = shared.item_in(slot)?;
     let header = item.header();
-    let known = (header.id == id).then(|| (header.label().map(String::from), header.place));
-    cell.set(Some(item));
-    known
+    (header.id == id).then(|| (header.label().map(String::from), header.place))
 }

@@ -16,6 +16,7 @@ use crate::deadlock::{Deadlock, explain};
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
 use crate::shared::Shared;
+use crate::straggler::Straggler;
 use crate::turn::{Root, has_work, turn};
 
 /// Why an event loop's run ended without a result.
@@ -247,6 +248,20 @@ impl<S: 'static> EventLoop<S> {
             deadline: deadline.map(|at| shared.clock.instant(at)),
             stopped: shared.stop.take(),
         })
+    }
+
+    /// Brings the work of the loop to an end and drops it: [`Handle::shutdown`] in a run of its own. Returns
+    /// the items that had not ended after `grace` and were cancelled, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If an event loop runs on this thread already, if the loop is stopped meanwhile, or if the poller
+    /// fails; what was left has been cancelled all the same.
+    #[track_caller]
+    pub fn shutdown(mut self, state: &mut S, grace: Duration) -> Result<Vec<Straggler>, RunError> {
+        self.shared.stop.set(false);
+        let handle = self.handle();
+        self.run_until(state, handle.shutdown(grace))
     }
 
     /// Calls `f` in a turn, with the state parked, unless a loop is in a turn on this thread.

@@ -165,7 +165,13 @@ impl<S: 'static> Handle<S> {
     /// Starts an item with a label or as background.
     #[track_caller]
     pub fn item(self) -> ItemBuilder<S> {
-        let meta = Meta { label: None, place: Location::caller(), background: false, lane: 0 };
+        let meta = Meta {
+            label: None,
+            place: Location::caller(),
+            background: false,
+            child: false,
+            lane: 0,
+        };
         ItemBuilder { handle: self, meta }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Meta {
     pub(crate) label: Option<Box<Cow<'static, str>>>,
     pub(crate) place: &'static Location<'static>,
     pub(crate) background: bool,
+    /// Stands for a child of a scope.
+    pub(crate) child: bool,
     /// Zero: the first.
     pub(crate) lane: u8,
 }
@@ -56,11 +58,14 @@ impl Flags {
     const BACKGROUND: u8 = 1;
     /// `labels` has one for it.
     const LABELLED: u8 = 1 << 1;
+    /// Stands for a child of a scope.
+    const CHILD: u8 = 1 << 2;
 
     fn new(meta: &Meta) -> Self {
         let background = if meta.background { Self::BACKGROUND } else { 0 };
         let labelled = if meta.label.is_some() { Self::LABELLED } else { 0 };
-        Self(background | labelled)
+        let child = if meta.child { Self::CHILD } else { 0 };
+        Self(background | labelled | child)
     }
 }
 
@@ -101,6 +106,11 @@ impl Header {
     #[inline]
     pub(crate) fn is_background(&self) -> bool {
         self.flags.0 & Flags::BACKGROUND != 0
+    }
+
+    /// Whether it stands for a child of a scope.
+    pub(crate) fn is_child(&self) -> bool {
+        self.flags.0 & Flags::CHILD != 0
     }
 
     #[inline]

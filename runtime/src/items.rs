@@ -139,6 +139,11 @@ impl Shared {
         if !background {
             self.foreground.set(self.foreground.get() - 1);
         }
+        if self.life.get() != Life::Open {
+            if let Some(waiter) = self.drained.take() {
+                self.wake_waiter(waiter);
+            }
+        }
     }
 
     /// Drops the last reference to an item; its output's destructor is user code.
@@ -239,27 +244,36 @@ impl Shared {
 
     /// Returns the items at rest and their slots, oldest first.
     pub(crate) fn items(&self) -> Vec<(TaskId, u32)> {
-        let mut items: Vec<(TaskId, u32)> = (0..self.home.queue.used())
-            .filter_map(|slot| {
-                let cell = self.home.queue.content(slot)?;
-                let item = cell.take()?;
-                let id = item.header().id;
-                cell.set(Some(item));
-                Some((id, slot))
-            })
-            .collect();
+        let slots = 0..self.home.queue.used();
+        let mut items: Vec<(TaskId, u32)> =
+            slots.filter_map(|slot| Some((self.item_in(slot)?.header().id, slot))).collect();
         items.sort_unstable();
         items
     }
 
-    /// Ends all items, newest first, while everything else still works.
-    pub(crate) fn shut_down(&self) {
-        self.life.set(Life::ShuttingDown);
+    /// Returns the item in a slot if it is at rest.
+    pub(crate) fn item_in(&self, slot: u32) -> Option<Rc<dyn Item>> {
+        let cell = self.home.queue.content(slot)?;
+        let item = cell.take()?;
+        cell.set(Some(item.clone()));
+        Some(item)
+    }
+
+    /// Refuses items from now on, also those that other threads sent and that were not taken yet.
+    pub(crate) fn stop_intake(&self) {
+        if self.life.get() == Life::Open {
+            self.life.set(Life::ShuttingDown);
+        }
         for message in self.mailbox.close() {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
                 self.unobserved("a message from another thread", payload);
             }
         }
+    }
+
+    /// Ends all items, newest first, while everything else still works.
+    pub(crate) fn shut_down(&self) {
+        self.stop_intake();
         for (id, slot) in self.items().into_iter().rev() {
             self.cancel(slot, id);
         }

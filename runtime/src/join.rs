@@ -13,6 +13,7 @@ use crate::budget;
 use crate::current::{with_loop, with_owner};
 use crate::item::{Payload, TaskId, drop_payload};
 use crate::shared::report;
+use crate::straggler::Straggler;
 use crate::task::Joinable;
 use crate::{waits, wake};
 
@@ -69,6 +70,11 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.task.header().is_finished()
+    }
+
+    /// Names the item, for who reports that it is still there.
+    pub(crate) fn straggler(&self) -> Straggler {
+        Straggler::of(self.task.header())
     }
 
     /// Cancels the item: its future is dropped before this returns, unless this is called by more than

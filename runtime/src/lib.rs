@@ -30,17 +30,22 @@ mod turn;
 mod handle;
 mod lane;
 mod remote;
+mod shutdown;
 mod spawn;
 pub mod time;
 
 // What users await, call back and hold.
 pub mod callback;
 mod channel;
+mod closing;
+mod closing_wait;
 mod interval;
 mod join;
 mod phase;
 pub mod registration;
+mod scope;
 mod sleep;
+mod straggler;
 pub mod sync;
 mod timeout;
 mod yield_now;
@@ -80,6 +85,7 @@ mod state;
 
 pub use builder::Builder;
 pub use clock::Clock;
+pub use closing_wait::closing;
 pub use config::{PanicPolicy, Stats};
 pub use current::CurrentError;
 pub use deadlock::{Deadlock, Wait};
@@ -90,8 +96,10 @@ pub use item::TaskId;
 pub use join::{Cancelled, Control, JoinError, JoinHandle};
 pub use lane::{Lane, LaneError};
 pub use remote::{Remote, RemoteJoin, WaitError};
+pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try_scope};
 pub use spawn::spawn;
 pub use state::StateError;
+pub use straggler::Straggler;
 pub use yield_now::yield_now;
 
 /// What the macros expand to; not for anybody else.

@@ -9,11 +9,13 @@ use std::collections::VecDeque;
 use std::panic::catch_unwind;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
+use crate::closing::Closing;
 use crate::config::{Config, Counters, PanicPolicy, Stats};
 use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
@@ -52,6 +54,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) life: Cell<Life>,
+    /// Woken at each end of an item while the loop shuts down.
+    pub(crate) drained: RefCell<Option<Waker>>,
+    /// Asked when a graceful shutdown begins.
+    pub(crate) closing: Closing,
     /// Set by `stop`, cleared by the `run` or `turn` that ends for it.
     pub(crate) stop: Cell<bool>,
     /// Set inside a turn; outside, inserting work notifies.
@@ -151,6 +157,8 @@ impl Shared {
             config: parts.config,
             counters: Counters::default(),
             life: Cell::new(Life::Open),
+            drained: RefCell::new(None),
+            closing: Closing::new(),
             stop: Cell::new(false),
             in_turn: Cell::new(false),
             running_slot: Cell::new(NONE),

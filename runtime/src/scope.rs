@@ -1,0 +1,219 @@
+//! Scopes: children that may borrow from the frame around them, and end before it does.
+//!
+//! A child's future is kept by the scope and polled only by the scope's own poll, so its borrows are as
+//! safe as those of any future inside another. What the loop has of a child is a [`Proxy`]: an item with
+//! the child's label and waker, which when woken tells the scope whom to poll, and which borrows nothing.
+//! So a scope that is forgotten leaves proxies that nobody listens to, and children nobody polls.
+//!
+//! Invariant (Emptied): the children are dropped by whoever ends the scope's future, at the latest by
+//! `Emptied`. The scope itself has no destructor for them: children may hold references to it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::{Location, resume_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use slab::Slab;
+
+pub use self::child::Child;
+use self::child::{Calls, Failure};
+use self::children::{Emptied, Entry};
+pub use self::future::{Graced, Graceful, Scoped, scope, try_scope};
+pub use self::spawn::ChildBuilder;
+use crate::closing::Closing;
+use crate::closing_wait::ClosingWait;
+use crate::sleep::{Sleep, sleep};
+use crate::straggler::Straggler;
+use crate::waiters::wake;
+
+mod child;
+mod children;
+mod future;
+mod spawn;
+
+/// The place where children are spawned; lent to the closure of [`scope`] or [`try_scope`].
+///
+/// A reference to it may be given to children, which then spawn siblings, and to nobody else:
+///
+/// ```compile_fail,E0521
+/// # loopline_runtime::block_on(async {
+/// let mut escaped = None;
+/// loopline_runtime::scope(async |s| {
+///     escaped = Some(s);
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let mut count = 0;
+/// loopline_runtime::scope(async |s| {
+///     s.spawn(async {
+///         s.spawn(async { count += 1 });
+///     });
+/// })
+/// .await;
+/// assert_eq!(count, 1);
+/// # });
+/// ```
+pub struct Scope<'scope, 'env: 'scope, E: 'env> {
+    children: ManuallyDrop<RefCell<Slab<Entry<'scope, E>>>>,
+    calls: Rc<Calls>,
+    closing: Closing,
+    /// Why it ends early, once it does.
+    failure: Cell<Option<Failure<E>>>,
+    /// Set when no child may be added any more.
+    ended: Cell<bool>,
+    /// Both invariant, as std's scoped threads have them.
+    _scope: PhantomData<&'scope mut &'scope ()>,
+    _env: PhantomData<&'env mut &'env ()>,
+}
+
+impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
+    fn new() -> Self {
+        Self {
+            children: ManuallyDrop::new(RefCell::new(Slab::new())),
+            calls: Rc::new(Calls::new()),
+            closing: Closing::new(),
+            failure: Cell::new(None),
+            ended: Cell::new(false),
+            _scope: PhantomData,
+            _env: PhantomData,
+        }
+    }
+
+    /// Spawns a child, which may borrow what the scope's frame holds. It first runs in the next round.
+    ///
+    /// It has its own waker and budget, as a task has; its panic ends the scope. Once the scope or the
+    /// event loop is ending, the future is dropped and the child says cancelled.
+    ///
+    /// # Panics
+    ///
+    /// If no event loop runs on this thread.
+    #[track_caller]
+    pub fn spawn<F>(&'scope self, future: F) -> Child<'scope, 'env, F::Output, E>
+    where
+        F: Future + 'scope,
+    {
+        self.item().spawn(future)
+    }
+
+    /// Spawns a child whose error ends the scope: all others are cancelled, newest first, and [`try_scope`]
+    /// returns it.
+    ///
+    /// # Panics
+    ///
+    /// If no event loop runs on this thread.
+    #[track_caller]
+    pub fn try_spawn<F, T>(&'scope self, future: F) -> Child<'scope, 'env, T, E>
+    where
+        F: Future<Output = Result<T, E>> + 'scope,
+        T: 'scope,
+    {
+        self.item().try_spawn(future)
+    }
+
+    /// Starts a child with a label.
+    #[track_caller]
+    pub fn item(&'scope self) -> ChildBuilder<'scope, 'env, E> {
+        ChildBuilder::new(self, Location::caller())
+    }
+
+    /// Asks the children to come to an end: [`Scope::closing`] is ready from now on.
+    pub fn close(&self) {
+        self.closing.ask(wake);
+    }
+
+    /// Waits until the scope is to come to an end: by [`Scope::close`], by [`Scoped::grace`] once the closure
+    /// is done, or by [`Handle::shutdown`](crate::Handle::shutdown). Ready at once after that.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub fn closing(&self) -> impl Future<Output = ()> + use<'_, E> {
+        ClosingWait::new(Some(&self.closing))
+    }
+
+    /// Whether the scope was asked to come to an end.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_asked() || ClosingWait::is_loop_closing()
+    }
+
+    /// Returns how many children live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.children.borrow().len()
+    }
+
+    /// Whether no child lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<E> fmt::Debug for Scope<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("children", &self.len())
+            .field("closing", &self.is_closing())
+            .finish()
+    }
+}
+
+/// Runs the closure's future and all children to their end.
+async fn run<'env, F, T, E>(
+    f: F,
+    grace: Rc<Cell<Option<Duration>>>,
+) -> (Result<T, E>, Vec<Straggler>)
+where
+    F: for<'scope> AsyncFnOnce(&'scope Scope<'scope, 'env, E>) -> Result<T, E>,
+    E: 'env,
+{
+    let scope = Scope::new();
+    let mut body = pin!(Some(f(&scope)));
+    // Dropped before the body, and that before the scope: children first, newest first.
+    let emptied = Emptied(&scope);
+    let mut output = None;
+    let mut limit: Option<Sleep> = None;
+    let stragglers = poll_fn(|cx| {
+        if let Some(future) = body.as_mut().as_pin_mut() {
+            if let Poll::Ready(result) = future.poll(cx) {
+                body.set(None);
+                match result {
+                    Ok(value) => output = Some(value),
+                    Err(error) => scope.fail(Failure::Error(error)),
+                }
+                limit = grace.get().map(|grace| {
+                    scope.close();
+                    sleep(grace)
+                });
+            }
+        }
+        let polled = scope.poll_children(cx);
+        if scope.has_failed() || polled.is_ready() && output.is_some() {
+            return Poll::Ready(Vec::new());
+        }
+        match limit.as_mut().map(|limit| Pin::new(limit).poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(scope.stragglers()),
+            _ => Poll::Pending,
+        }
+    })
+    .await;
+    drop(emptied);
+    body.set(None);
+    match (scope.failure.take(), output) {
+        (Some(Failure::Panic(payload)), _) => resume_unwind(payload),
+        (Some(Failure::Error(error)), _) => (Err(error), stragglers),
+        (None, Some(value)) => (Ok(value), stragglers),
+        (None, None) => unreachable!("a scope ends with a failure or after its closure"),
+    }
+}

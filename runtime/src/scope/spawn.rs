@@ -1,0 +1,112 @@
+//! Adding a child to a scope.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::Scope;
+use super::child::{Child, ChildFuture, Output, Proxy};
+use super::children::{ChildBox, Entry};
+use crate::current::with_current;
+use crate::item::{Item, Meta, TaskId};
+use crate::items::Start;
+use crate::join::{Control, JoinHandle};
+use crate::run_queue::NONE;
+
+/// What to say of a child before it is spawned: see [`Scope::item`].
+#[must_use = "a child starts with `spawn`"]
+pub struct ChildBuilder<'scope, 'env: 'scope, E: 'env> {
+    scope: &'scope Scope<'scope, 'env, E>,
+    label: Option<Cow<'static, str>>,
+    place: &'static Location<'static>,
+}
+
+impl<'scope, 'env, E: 'env> ChildBuilder<'scope, 'env, E> {
+    pub(super) fn new(
+        scope: &'scope Scope<'scope, 'env, E>,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self { scope, label: None, place }
+    }
+
+    /// Names the child in messages.
+    pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Spawns the child; as [`Scope::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// If no event loop runs on this thread.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> Child<'scope, 'env, F::Output, E>
+    where
+        F: Future + 'scope,
+    {
+        self.start(future, Ok)
+    }
+
+    /// Spawns a child whose error ends the scope; as [`Scope::try_spawn`].
+    ///
+    /// # Panics
+    ///
+    /// If no event loop runs on this thread.
+    #[track_caller]
+    pub fn try_spawn<F, T>(self, future: F) -> Child<'scope, 'env, T, E>
+    where
+        F: Future<Output = Result<T, E>> + 'scope,
+        T: 'scope,
+    {
+        self.start(future, |result| result)
+    }
+
+    #[track_caller]
+    fn start<F, T, M>(self, future: F, map: M) -> Child<'scope, 'env, T, E>
+    where
+        F: Future + 'scope,
+        T: 'scope,
+        M: FnMut(F::Output) -> Result<T, E> + 'scope,
+    {
+        let Self { scope, label, place } = self;
+        let output = Rc::new(Output::new());
+        let future: ChildBox<'scope, E> = Box::pin(ChildFuture::new(future, output.clone(), map));
+        let key = scope.children.borrow().vacant_key();
+        let meta =
+            Meta { label: label.map(Box::new), place, background: true, child: true, lane: 0 };
+        let made = with_current(|shared| {
+            let Some(shared) = shared else {
+                panic!("no event loop runs on this thread: spawn inside one")
+            };
+            let proxy = Proxy { calls: scope.calls.clone(), key };
+            if scope.ended.get() {
+                return None;
+            }
+            let proxy = shared.insert(proxy, meta, Start::Queue).ok()?;
+            let (slot, id) = (proxy.header().slot, proxy.header().id);
+            let word = shared.home.queue.word(slot, shared.home.queue.generation(slot));
+            let control = Control::new(shared.id, slot, id);
+            Some((JoinHandle::new(proxy), control, word))
+        });
+        let Some((proxy, control, word)) = made else {
+            // Tells `output` that it is cancelled.
+            drop(future);
+            let (id, control) = (TaskId(0), Control::new(0, NONE, TaskId(0)));
+            return Child { scope, key: usize::MAX, id, control, output };
+        };
+        let id = control.id();
+        let entry = Entry { future: Some(future), cancelled: false, id, proxy, word };
+        let inserted = scope.children.borrow_mut().insert(entry);
+        debug_assert_eq!(inserted, key);
+        Child { scope, key, id, control, output }
+    }
+}
+
+impl<E> fmt::Debug for ChildBuilder<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildBuilder").field("label", &self.label).finish_non_exhaustive()
+    }
+}
