@@ -103,6 +103,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
         shared.clock.refresh();
         return waited;
     }
+    shared.asked.set(0);
     note_lag(shared, shared.clock.now(), entered);
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
@@ -265,6 +266,7 @@ fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
     let queue = &shared.home.queue;
     let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    queue.drop_stale_of_idle_lanes();
     let mut before = shared.clock.read();
     let mut ran = 0;
     while ran < most {
