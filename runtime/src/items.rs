@@ -145,9 +145,15 @@ impl Shared {
             self.children.set(self.children.get() - 1);
         }
         if self.life.get() != Life::Open {
-            let waiters = self.drained.take();
-            waiters.into_iter().for_each(|waiter| self.wake_waiter(waiter));
+            self.wake_drained();
         }
+    }
+
+    /// Wakes who waits for items to end.
+    #[cold]
+    fn wake_drained(&self) {
+        let waiters = self.drained.take();
+        waiters.into_iter().for_each(|waiter| self.wake_waiter(waiter));
     }
 
     /// Drops the last reference to an item; its output's destructor is user code.

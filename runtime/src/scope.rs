@@ -42,7 +42,7 @@ mod spawn;
 ///
 /// A reference to it may be given to children, which then spawn siblings, and to nobody else:
 ///
-/// ```compile_fail,E0521
+/// ```compile_fail
 /// # loopline_runtime::block_on(async {
 /// let mut escaped = None;
 /// loopline_runtime::scope(async |s| {
@@ -62,6 +62,71 @@ mod spawn;
 /// })
 /// .await;
 /// assert_eq!(count, 1);
+/// # });
+/// ```
+///
+/// Children may borrow what lives longer than the scope, which the closure's own variables do not:
+///
+/// ```compile_fail,E0373
+/// # loopline_runtime::block_on(async {
+/// loopline_runtime::scope(async |s| {
+///     let count = std::cell::Cell::new(0);
+///     s.spawn(async { count.set(1) });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let count = std::cell::Cell::new(0);
+/// loopline_runtime::scope(async |s| {
+///     s.spawn(async { count.set(1) });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// A scope and its children stay on their thread:
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// loopline_runtime::scope(async |s| {
+///     std::thread::scope(|threads| {
+///         threads.spawn(|| s.close());
+///     });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// loopline_runtime::scope(async |s| {
+///     let child = s.spawn(async {});
+///     std::thread::scope(|threads| {
+///         threads.spawn(|| child.is_finished());
+///     });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// let scoped = loopline_runtime::scope(async |_| ());
+/// std::thread::spawn(move || drop(scoped));
+/// # });
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let scoped = loopline_runtime::scope(async |s| {
+///     let child = s.spawn(async {});
+///     s.close();
+///     assert!(!child.is_finished());
+/// });
+/// loopline_runtime::spawn(async move { drop(scoped) });
 /// # });
 /// ```
 pub struct Scope<'scope, 'env: 'scope, E: 'env> {

@@ -116,16 +116,19 @@ impl<T: Default> RunQueue<T> {
         self.slots.get(slot).map_or(0, |cell| cell.marks.get() & LANE)
     }
 
+    #[inline]
     pub(super) fn lane_of(&self, cell: &Slot<T>) -> &Lane {
         self.lists_of(usize::from(cell.marks.get() & LANE))
     }
 
     #[inline]
     fn lists_of(&self, lane: usize) -> &Lane {
-        match self.lanes.get() {
-            Some(lanes) if lane != 0 => &lanes.lists[lane],
-            _ => &self.first,
-        }
+        if lane == 0 { &self.first } else { self.lists_of_other(lane) }
+    }
+
+    #[cold]
+    fn lists_of_other(&self, lane: usize) -> &Lane {
+        self.lanes.get().map_or(&self.first, |lanes| &lanes.lists[lane])
     }
 
     /// Counts what became due in another lane than the first, or is so no more.
