@@ -188,7 +188,12 @@ impl<S: 'static> Builder<S> {
         if let Some(slack) = self.timer_slack {
             crate::reactor::poller::set_timer_slack(slack)?;
         }
+        let stamp = reactor.stamp();
         number.inbox().open(Box::new(move || {
+            if stamp.is_foreign() {
+                // The notifier is the parent's too, and so would wake it.
+                return;
+            }
             // A full counter means that it was notified already, and mio handles that; no other
             // failure is possible on an eventfd or a kqueue that is open.
             let _ = notifier.wake();

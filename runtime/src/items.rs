@@ -43,6 +43,9 @@ impl Shared {
             Life::ShuttingDown => return Err((future, InsertErrorKind::ShuttingDown, meta)),
             Life::Gone => return Err((future, InsertErrorKind::LoopGone, meta)),
         }
+        if self.reactor.stamp().is_foreign() {
+            return Err((future, InsertErrorKind::Forked, meta));
+        }
         let Some((slot, fresh)) = self.home.queue.allocate() else {
             return Err((future, InsertErrorKind::Full, meta));
         };

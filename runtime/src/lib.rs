@@ -77,6 +77,7 @@ pub mod budget;
 mod chance;
 mod clock;
 mod config;
+mod fork;
 mod insert_error;
 mod item;
 mod labels;

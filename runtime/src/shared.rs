@@ -17,6 +17,7 @@ use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
 use crate::closing::Closing;
 use crate::config::{Config, Counters, PanicPolicy, Stats};
+use crate::fork::Stamp;
 use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
@@ -99,6 +100,8 @@ pub(crate) struct Alive {
     pub(crate) mailbox: Arc<Mailbox<Message>>,
     /// The loop's thread.
     pub(crate) thread: ThreadId,
+    /// The loop's process.
+    pub(crate) stamp: Stamp,
 }
 
 impl Drop for Alive {
@@ -122,7 +125,8 @@ impl Remotes {
             return alive;
         }
         let thread = thread::current().id();
-        let alive = Arc::new(Alive { mailbox: shared.mailbox.clone(), thread });
+        let stamp = shared.reactor.stamp();
+        let alive = Arc::new(Alive { mailbox: shared.mailbox.clone(), thread, stamp });
         *self.0.borrow_mut() = Arc::downgrade(&alive);
         alive
     }

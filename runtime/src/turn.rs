@@ -25,12 +25,14 @@ const COLLECT_LIMIT: usize = 1024;
 
 /// Runs one turn that waits `limit` at most (`None`: until something happens).
 ///
-/// Inside `Shared::enter`. On an error of the poller everything else of the turn has run.
+/// Inside `Shared::enter`. On an error of the poller everything else of the turn has run; in a forked
+/// process nothing.
 pub(crate) fn turn(
     shared: &Shared,
     root: &mut Root<'_>,
     limit: Option<Duration>,
 ) -> io::Result<()> {
+    shared.reactor.stamp().check()?;
     add(&shared.counters.turns, 1);
     // First: what the phases around the wait insert is for the turn after this one.
     shared.home.queue.begin_turn();
