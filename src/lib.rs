@@ -44,6 +44,7 @@ pub use loopline_runtime::__private;
 pub mod task {
     pub use loopline_runtime::budget;
     pub use loopline_runtime::{
-        Cancelled, Control, JoinError, JoinHandle, TaskId, spawn, yield_now,
+        CancellationToken, Cancelled, Control, DropGuard, DropGuardRef, JoinError, JoinHandle,
+        TaskId, WaitForCancellationFuture, WaitForCancellationFutureOwned, spawn, yield_now,
     };
 }

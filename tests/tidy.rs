@@ -28,7 +28,7 @@ const LEVELS: &[&[&str]] = &[
     &["shared"],
     &["current", "items", "turn"],
     &["join", "sleep", "phase", "registration", "outside", "waiters", "deadlock"],
-    &["spawn", "channel", "sync", "closing_wait"],
+    &["spawn", "channel", "sync", "cancellation", "closing_wait"],
     &["scope"],
     &["timeout", "interval", "callback"],
     &["handle", "time"],

@@ -36,6 +36,7 @@ pub mod time;
 
 // What users await, call back and hold.
 pub mod callback;
+mod cancellation;
 mod channel;
 mod closing;
 mod closing_wait;
@@ -85,6 +86,10 @@ mod segments;
 mod state;
 
 pub use builder::Builder;
+pub use cancellation::{
+    CancellationToken, DropGuard, DropGuardRef, WaitForCancellationFuture,
+    WaitForCancellationFutureOwned,
+};
 pub use clock::Clock;
 pub use closing_wait::closing;
 pub use config::{PanicPolicy, Stats};

@@ -7,7 +7,9 @@
 //!
 //! A callback uses the `try_` forms, or the receiving end as its source: receivers are streams.
 
+pub mod broadcast;
 mod semaphore;
+pub mod watch;
 
 pub use self::semaphore::{
     AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,
