@@ -1,8 +1,8 @@
 //! `broadcast`: each value to everybody who receives.
 //!
 //! A receiver that is slower than the senders loses the oldest values, never holds them up, and is told
-//! how many it lost. Values are cloned for all readers but the last, with nothing borrowed: `T::clone`
-//! may use the channel.
+//! how many it lost. Values are cloned and dropped with nothing borrowed: `T::clone` may use the
+//! channel.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

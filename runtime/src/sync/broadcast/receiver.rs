@@ -121,7 +121,7 @@ impl<T: Clone> Receiver<T> {
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         let Self { shared, next, .. } = self;
         let leaving = shared.readers.until(WHAT, || shared.read(next)).await?;
-        Ok(leaving.into_value())
+        Ok(leaving.into_clone())
     }
 
     /// Takes the next value if there is one.
@@ -132,7 +132,7 @@ impl<T: Clone> Receiver<T> {
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let read = self.shared.ring.borrow_mut().read(&mut self.next);
         match read {
-            Ok(leaving) => Ok(leaving.into_value()),
+            Ok(leaving) => Ok(leaving.into_clone()),
             Err(TryRecvError::Empty) if self.is_closed() => Err(TryRecvError::Closed),
             Err(error) => Err(error),
         }
@@ -162,7 +162,7 @@ impl<T: Clone> Stream for Receiver<T> {
         let Self { shared, next, key } = &mut *self;
         let read = ready!(shared.readers.poll_until(key, cx, WHAT, || shared.read(next)));
         Poll::Ready(match read {
-            Ok(leaving) => Some(Ok(leaving.into_value())),
+            Ok(leaving) => Some(Ok(leaving.into_clone())),
             Err(RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
             Err(RecvError::Closed) => None,
         })
@@ -172,23 +172,26 @@ impl<T: Clone> Stream for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         /// Goes on where the panic of a value's drop cut it off.
-        struct Rest<'a, T>(&'a mut Receiver<T>, u64);
+        struct Rest<'a, T> {
+            receiver: &'a mut Receiver<T>,
+            until: u64,
+            last: bool,
+        }
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                self.0.skip_to(self.1);
+                self.receiver.skip_to(self.until);
+                if self.last {
+                    self.receiver.shared.closing.wake_all();
+                }
             }
         }
         self.shared.readers.leave(&mut self.key);
-        let (until, left) = {
-            let mut ring = self.shared.ring.borrow_mut();
-            ring.receivers -= 1;
-            (ring.tail(), ring.receivers)
-        };
-        if left == 0 {
-            self.shared.closing.wake_all();
-        }
-        let rest = Rest(self, until);
-        rest.0.skip_to(until);
+        let mut ring = self.shared.ring.borrow_mut();
+        ring.receivers -= 1;
+        let (until, last) = (ring.tail(), ring.receivers == 0);
+        drop(ring);
+        let rest = Rest { receiver: self, until, last };
+        rest.receiver.skip_to(until);
     }
 }
 

@@ -45,10 +45,12 @@ pub(super) enum Leaving<T> {
 }
 
 impl<T: Clone> Leaving<T> {
-    pub(super) fn into_value(self) -> T {
-        match self {
-            Self::Whole(value) => value,
-            Self::Shared(cell) => match &*cell {
+    /// Clones the value, for its last reader too: one that counts clones, or panics in them, is treated
+    /// by the last as by the others.
+    pub(super) fn into_clone(self) -> T {
+        match &self {
+            Self::Whole(value) => value.clone(),
+            Self::Shared(cell) => match &**cell {
                 Some(value) => value.clone(),
                 None => unreachable!("only cells that nobody shares are emptied"),
             },
