@@ -10,9 +10,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 
-use loopline::spawn;
 use loopline::task::{CancellationToken, yield_now};
-use support::{block_on, scaled};
+use loopline::{RunError, spawn};
+use support::{block_on, closes_clean, event_loop, scaled};
 
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
@@ -174,6 +174,7 @@ impl Wake for UsesToken {
     }
 }
 
+// contract 16
 #[test]
 fn who_is_woken_may_use_the_tree() {
     let root = CancellationToken::new();
@@ -268,6 +269,7 @@ fn clones_are_one_token() {
     assert_eq!(set.len(), 1);
 }
 
+// contract 37
 #[test]
 fn a_deep_chain_is_cancelled_and_dropped_without_recursion() {
     let deep = || {
@@ -313,4 +315,14 @@ fn a_wide_tree_that_loses_its_middle_stays_under_its_root() {
     assert!(leaves.iter().all(|leaf| !leaf.is_cancelled()));
     root.cancel();
     assert!(leaves.iter().all(CancellationToken::is_cancelled));
+}
+
+#[test]
+fn a_wait_that_nothing_can_end_says_what_it_waits_for() {
+    let mut event_loop = event_loop::<()>();
+    let token = CancellationToken::new();
+    let ended = event_loop.block_on(token.cancelled());
+    let Err(RunError::Deadlock(deadlock)) = ended else { panic!("{ended:?}") };
+    assert_eq!(deadlock.waits()[0].waits_for, ["a cancellation (CancellationToken)"]);
+    closes_clean(event_loop);
 }

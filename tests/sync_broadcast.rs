@@ -11,10 +11,10 @@ use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use loopline::callback::Next;
-use loopline::spawn;
 use loopline::sync::broadcast::error::{Lagged, RecvError, TryRecvError};
 use loopline::sync::broadcast::{self, Receiver, Sender};
 use loopline::task::yield_now;
+use loopline::{RunError, spawn};
 use support::{block_on, closes_clean, event_loop};
 
 /// Receives until there is nothing now.
@@ -200,6 +200,7 @@ fn who_waits_is_woken_first_in_first_out_and_who_left_is_not() {
     });
 }
 
+// contract 40
 #[test]
 fn a_wait_dropped_at_any_poll_loses_no_value() {
     for polls in 0..4 {
@@ -273,6 +274,7 @@ fn a_value_goes_as_soon_as_nobody_will_read_it() {
     assert!(sender.is_empty());
 }
 
+// contract 16
 #[test]
 fn cloning_a_value_may_use_the_channel() {
     let (sender, mut receiver) = broadcast::channel::<Busy>(2);
@@ -301,6 +303,7 @@ fn cloning_a_value_may_use_the_channel() {
     assert_eq!(other.try_recv().unwrap().number, 12);
 }
 
+// contract 16
 #[test]
 fn dropping_a_value_may_use_the_channel() {
     let (sender, receiver) = broadcast::channel(2);
@@ -403,7 +406,9 @@ fn a_stream_that_was_polled_is_woken_and_ends() {
 fn a_receiver_with_much_to_read_lets_others_run() {
     block_on(async {
         let (sender, mut receiver) = broadcast::channel(4096);
-        (0..4096).for_each(|value| drop(sender.send(value)));
+        for value in 0..4096 {
+            sender.send(value).unwrap();
+        }
         drop(sender);
         let read = Rc::new(Cell::new(0));
         let count = read.clone();
@@ -417,4 +422,18 @@ fn a_receiver_with_much_to_read_lets_others_run() {
         task.await.unwrap();
         assert_eq!(read.get(), 4096);
     });
+}
+
+#[test]
+fn a_wait_that_nothing_can_end_says_what_it_waits_for() {
+    let mut event_loop = event_loop::<()>();
+    let (sender, mut receiver) = broadcast::channel::<()>(2);
+    let ended = event_loop.block_on(async {
+        futures::join!(receiver.recv(), sender.closed()).0.unwrap();
+    });
+    let Err(RunError::Deadlock(deadlock)) = ended else { panic!("{ended:?}") };
+    let waits_for =
+        ["a value (broadcast::Receiver)", "the last receiver's end (broadcast::Sender)"];
+    assert_eq!(deadlock.waits()[0].waits_for, waits_for);
+    closes_clean(event_loop);
 }

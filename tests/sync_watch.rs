@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use loopline::callback::Next;
-use loopline::spawn;
 use loopline::sync::watch::{self, Receiver, Sender};
 use loopline::task::yield_now;
+use loopline::{RunError, spawn};
 use support::{block_on, closes_clean, event_loop};
 
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
@@ -235,6 +235,7 @@ fn a_closure_of_wait_for_that_panics_has_seen_the_value_and_breaks_nothing() {
     });
 }
 
+// contract 40
 #[test]
 fn a_wait_dropped_at_any_poll_has_seen_nothing() {
     for polls in 0..4 {
@@ -322,6 +323,7 @@ impl Drop for Looks {
     }
 }
 
+// contract 16
 #[test]
 fn dropping_a_value_may_use_the_channel() {
     let seen = Rc::new(Cell::new(0));
@@ -425,4 +427,17 @@ fn waits_that_are_always_over_let_others_run() {
         drop(task.cancel());
         drop(sender);
     });
+}
+
+#[test]
+fn a_wait_that_nothing_can_end_says_what_it_waits_for() {
+    let mut event_loop = event_loop::<()>();
+    let (sender, mut receiver) = watch::channel(0);
+    let ended = event_loop.block_on(async {
+        futures::join!(receiver.changed(), sender.closed()).0.unwrap();
+    });
+    let Err(RunError::Deadlock(deadlock)) = ended else { panic!("{ended:?}") };
+    let waits_for = ["a change (watch::Receiver)", "the last receiver's end (watch::Sender)"];
+    assert_eq!(deadlock.waits()[0].waits_for, waits_for);
+    closes_clean(event_loop);
 }

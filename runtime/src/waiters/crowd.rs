@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Key, WaitList, wake};
+use crate::budget;
+use crate::waits;
 use crate::wake::{copy, is_ours};
-use crate::{budget, waits};
 
 /// Who waits for one thing, in the order in which they came.
 #[derive(Debug)]

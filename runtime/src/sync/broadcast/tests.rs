@@ -4,6 +4,7 @@ use super::Sender;
 use super::error::{RecvError, TryRecvError};
 use crate::EventLoop;
 
+// contract 43
 #[test]
 fn positions_wrap_around_without_a_trace() {
     for before in 0..12_u64 {
