@@ -313,7 +313,7 @@ fn a_closure_that_panics_changes_without_telling() {
 }
 
 /// Looks at its channel as it is dropped.
-struct Looks(u32, Option<Receiver<Looks>>, Rc<Cell<u32>>);
+struct Looks(u32, Option<Receiver<Self>>, Rc<Cell<u32>>);
 
 impl Drop for Looks {
     fn drop(&mut self) {
