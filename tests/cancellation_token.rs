@@ -143,6 +143,20 @@ fn a_wait_dropped_at_any_poll_leaves_nothing() {
     }
 }
 
+#[test]
+fn a_wait_wakes_the_task_that_polled_it_last() {
+    let (token, wakes) = (CancellationToken::new(), [0, 1].map(|_| Arc::new(Counts::default())));
+    let mut wait = pin!(token.cancelled());
+    for n in [0, 1, 0, 1, 1] {
+        let waker = Waker::from(wakes[n].clone());
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&wakes[0]), 1, "its waker was dropped");
+    token.cancel();
+    let woken = wakes.map(|wakes| wakes.0.load(std::sync::atomic::Ordering::Relaxed));
+    assert_eq!(woken, [0, 1]);
+}
+
 #[derive(Default)]
 struct Counts(std::sync::atomic::AtomicUsize);
 

@@ -243,7 +243,7 @@ fn watch_round(random: &mut Random) {
                 let looker = &mut lookers[at];
                 let changed = looker.seen != Some(changes);
                 assert_eq!(looker.receiver.has_changed(), Ok(changed));
-                let seen = std::mem::replace(&mut looker.seen, Some(changes));
+                let seen = looker.seen.replace(changes);
                 match n {
                     5 => looker.receiver.mark_unchanged(),
                     6 => {
