@@ -39,7 +39,9 @@ fn cancelling_wakes_who_waits_first_in_first_out() {
         assert!(!token.is_cancelled());
         token.cancel();
         assert!(token.is_cancelled());
+        yield_now().await;
         for task in tasks {
+            assert!(task.is_finished(), "woken, not found in the end");
             task.await.unwrap();
         }
         assert_eq!(order.take(), [0, 2, 3, 4, 5]);
@@ -118,7 +120,9 @@ fn parents_are_woken_before_children_and_all_are_cancelled_by_then() {
         });
         yield_now().await;
         root.cancel();
+        yield_now().await;
         for task in tasks {
+            assert!(task.is_finished(), "woken, not found in the end");
             task.await.unwrap();
         }
         assert_eq!(order.take(), [4, 2, 3, 0, 1]);
@@ -248,7 +252,9 @@ fn run_until_cancelled_ends_with_what_comes_first() {
         ];
         yield_now().await;
         token.cancel();
+        yield_now().await;
         for task in tasks {
+            assert!(task.is_finished(), "woken, not found in the end");
             assert_eq!(task.await.unwrap(), None);
         }
         let polled = async { unreachable!("not polled once the token is cancelled") };

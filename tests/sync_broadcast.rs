@@ -144,6 +144,8 @@ fn the_last_sender_wakes_who_waits_though_weak_ones_stay() {
         yield_now().await;
         assert!(!task.is_finished());
         drop(again);
+        yield_now().await;
+        assert!(task.is_finished(), "woken, not found in the end");
         assert_eq!(task.await.unwrap(), Err(RecvError::Closed));
         assert!(weak.upgrade().is_none());
     });
@@ -161,6 +163,8 @@ fn closed_waits_for_the_last_receiver() {
         yield_now().await;
         assert!(!waits[0].is_finished());
         drop(other);
+        yield_now().await;
+        assert!(waits.iter().all(|wait| wait.is_finished()), "woken, not found in the end");
         for wait in waits {
             wait.await.unwrap();
         }
@@ -359,6 +363,8 @@ fn a_drop_that_panics_cuts_nothing_off() {
         }
         assert!(catch_unwind(AssertUnwindSafe(|| drop(receiver))).is_err());
         assert_eq!((dropped.get(), sender.len()), (4, 0));
+        yield_now().await;
+        assert!(closed.is_finished());
         closed.await.unwrap();
     });
 }

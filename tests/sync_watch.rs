@@ -110,6 +110,8 @@ fn the_last_sender_wakes_who_waits() {
         yield_now().await;
         assert!(!task.is_finished());
         drop(other);
+        yield_now().await;
+        assert!(task.is_finished(), "woken, not found in the end");
         assert!(task.await.unwrap().is_err());
     });
 }
@@ -162,6 +164,8 @@ fn closed_waits_for_the_last_receiver() {
         yield_now().await;
         assert!(!task.is_finished());
         drop(clone);
+        yield_now().await;
+        assert!(task.is_finished(), "woken, not found in the end");
         task.await.unwrap();
         sender.closed().await;
         let again = sender.subscribe();
