@@ -7,6 +7,8 @@
 //!
 //! A callback uses the `try_` forms, or the receiving end as its source: receivers are streams.
 
+pub mod mpsc;
+pub mod oneshot;
 mod semaphore;
 
 pub use self::semaphore::{

@@ -1,0 +1,439 @@
+//! What both ends of an mpsc channel share: the messages, the capacity, who waits for either.
+//!
+//! Capacity is counted, not stored: a message in the queue takes one, and so does one `reserved` by a
+//! permit or by a wait that was given it. So a send and a receive each touch the queue and nothing else.
+//!
+//! Invariant (Full Line): while anybody waits for capacity there is none; what becomes free goes to the
+//! first in line at once, also if it is not enough.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::error::{TryRecvError, TrySendError};
+use crate::waiters::{Key, WaitList, wake};
+use crate::wake::copy;
+use crate::{budget, waits};
+
+/// A queue that was longer gives its memory back when the receiver finds it empty.
+const KEPT: usize = 1024;
+
+pub(super) struct Chan<T> {
+    state: RefCell<State<T>>,
+    /// The most messages and reservations there may be; `usize::MAX` stands for any number.
+    pub(super) max: usize,
+    /// Senders and owned permits.
+    senders: Cell<usize>,
+    weak_senders: Cell<usize>,
+    /// Set by the receiver: nothing more is reserved, or sent without a permit.
+    closed: Cell<bool>,
+}
+
+struct State<T> {
+    queue: VecDeque<T>,
+    /// Capacity that permits and waits have.
+    reserved: usize,
+    /// Who waits for a message, or the end. At most one: receiving takes `&mut`.
+    receiver: Option<Waker>,
+    /// Whether the receiver was dropped: what is sent now is dropped too.
+    receiver_gone: bool,
+    waiters: WaitList<Want>,
+    /// Who waits for the receiver to close the channel.
+    watchers: WaitList<()>,
+}
+
+/// What one wait for capacity asked for.
+#[derive(Debug)]
+pub(super) struct Want {
+    all: usize,
+    missing: usize,
+}
+
+impl<T> State<T> {
+    #[inline]
+    fn free(&self, max: usize) -> usize {
+        max - self.queue.len() - self.reserved
+    }
+
+    #[inline]
+    fn push(&mut self, message: T, max: usize) -> Option<Waker> {
+        if self.queue.len() == self.queue.capacity() {
+            self.grow(max);
+        }
+        self.queue.push_back(message);
+        self.receiver.take()
+    }
+
+    /// Doubles the memory, but never beyond the capacity.
+    #[cold]
+    fn grow(&mut self, max: usize) {
+        let len = self.queue.len();
+        self.queue.reserve_exact(len.max(4).min(max - len));
+    }
+
+    /// Gives what is free to the first in line, and returns its waker once it has all. To be called
+    /// again, with the waker woken, until there is none.
+    fn grant(&mut self, max: usize) -> Option<Waker> {
+        let free = self.free(max);
+        let want = self.waiters.first()?;
+        let given = want.missing.min(free);
+        want.missing -= given;
+        self.reserved += given;
+        if want.missing != 0 {
+            return None;
+        }
+        self.waiters.reach().map(|(_, waker)| waker)
+    }
+}
+
+/// Sending.
+impl<T> Chan<T> {
+    pub(super) fn new(max: usize) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            reserved: 0,
+            receiver: None,
+            receiver_gone: false,
+            waiters: WaitList::new(),
+            watchers: WaitList::new(),
+        };
+        Self {
+            state: RefCell::new(state),
+            max,
+            senders: Cell::new(1),
+            weak_senders: Cell::new(0),
+            closed: Cell::new(false),
+        }
+    }
+
+    #[inline]
+    pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        if self.closed.get() {
+            return Err(TrySendError::Closed(message));
+        }
+        let mut state = self.state.borrow_mut();
+        if state.free(self.max) == 0 {
+            return Err(TrySendError::Full(message));
+        }
+        let waker = state.push(message, self.max);
+        drop(state);
+        wake_if(waker);
+        Ok(())
+    }
+
+    /// Takes capacity for `n` messages if there is so much.
+    #[inline]
+    pub(super) fn try_reserve(&self, n: usize) -> Result<(), TrySendError<()>> {
+        if self.closed.get() {
+            return Err(TrySendError::Closed(()));
+        }
+        let mut state = self.state.borrow_mut();
+        // Full Line: none while anybody waits.
+        if state.free(self.max) < n {
+            return Err(TrySendError::Full(()));
+        }
+        state.reserved += n;
+        Ok(())
+    }
+
+    /// Sends with capacity that was reserved, also into a closed channel.
+    #[inline]
+    pub(super) fn send_reserved(&self, message: T) {
+        let mut state = self.state.borrow_mut();
+        state.reserved -= 1;
+        if state.receiver_gone {
+            // Unborrowed Call.
+            drop(state);
+            return drop(message);
+        }
+        let waker = state.push(message, self.max);
+        drop(state);
+        wake_if(waker);
+    }
+
+    /// Gives capacity back that was reserved.
+    pub(super) fn release(&self, n: usize) {
+        if n == 0 {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        state.reserved -= n;
+        if !state.waiters.is_empty() {
+            drop(state);
+            return self.hand_out();
+        }
+        // The receiver may have waited for nothing else.
+        let ends = self.closed.get() && state.reserved == 0;
+        let waker = if ends { state.receiver.take() } else { None };
+        drop(state);
+        wake_if(waker);
+    }
+
+    /// Gives what is free to those who wait, in order.
+    fn hand_out(&self) {
+        loop {
+            let waker = self.state.borrow_mut().grant(self.max);
+            let Some(waker) = waker else { return };
+            wake(waker);
+        }
+    }
+
+    /// Joins the line. The caller has found that there is not enough.
+    pub(super) fn join_line(&self, n: usize, cx: &Context<'_>) -> Key {
+        let waker = copy(cx.waker());
+        let mut state = self.state.borrow_mut();
+        let key = state.waiters.push(Want { all: n, missing: n }, waker);
+        // There is some if it is not enough. And a foreign waker's clone may have received, or closed.
+        let reached = match self.closed.get() {
+            true => state.waiters.reach_at(&key),
+            false => state.grant(self.max),
+        };
+        drop(state);
+        wake_if(reached);
+        key
+    }
+
+    /// Whether a wait is still in line; it wakes who polls now.
+    pub(super) fn is_in_line(&self, key: &Key, cx: &Context<'_>) -> bool {
+        let state = self.state.borrow();
+        let waiting = state.waiters.is_waiting(key);
+        let wakes = state.waiters.wakes(key, cx.waker());
+        drop(state);
+        if wakes {
+            return waiting;
+        }
+        let waker = copy(cx.waker());
+        let mut state = self.state.borrow_mut();
+        let old = state.waiters.set_waker(key, waker);
+        let waiting = state.waiters.is_waiting(key);
+        drop(state);
+        drop(old);
+        waiting
+    }
+
+    /// Ends a wait that was reached. Whether it has what it asked for.
+    pub(super) fn leave_line(&self, key: Key) -> bool {
+        let (want, _) = self.state.borrow_mut().waiters.take(key);
+        if !self.closed.get() {
+            return true;
+        }
+        self.give_back(&want);
+        false
+    }
+
+    /// Ends a wait that is given up: what it was given goes to the next in line.
+    pub(super) fn give_up(&self, key: Key) {
+        let (want, waker) = self.state.borrow_mut().waiters.take(key);
+        drop(waker);
+        self.give_back(&want);
+    }
+
+    fn give_back(&self, want: &Want) {
+        // Nothing if the channel was closed first: see `close`.
+        self.release(want.all - want.missing);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    pub(super) fn watch(&self, cx: &Context<'_>) -> Key {
+        let waker = copy(cx.waker());
+        let mut state = self.state.borrow_mut();
+        let key = state.watchers.push((), waker);
+        // As in `join_line`.
+        let reached = if self.closed.get() { state.watchers.reach_at(&key) } else { None };
+        drop(state);
+        wake_if(reached);
+        key
+    }
+
+    pub(super) fn watch_again(&self, key: &Key, cx: &Context<'_>) {
+        if !self.state.borrow().watchers.wakes(key, cx.waker()) {
+            let waker = copy(cx.waker());
+            let old = self.state.borrow_mut().watchers.set_waker(key, waker);
+            drop(old);
+        }
+    }
+
+    pub(super) fn unwatch(&self, key: Key) {
+        let ((), waker) = self.state.borrow_mut().watchers.take(key);
+        drop(waker);
+    }
+}
+
+/// Who holds a sending end.
+impl<T> Chan<T> {
+    pub(super) fn senders(&self) -> usize {
+        self.senders.get()
+    }
+
+    pub(super) fn weak_senders(&self) -> usize {
+        self.weak_senders.get()
+    }
+
+    pub(super) fn add_sender(&self) {
+        self.senders.set(self.senders.get() + 1);
+    }
+
+    pub(super) fn remove_sender(&self) {
+        self.senders.set(self.senders.get() - 1);
+        if self.senders.get() == 0 {
+            let waker = self.state.borrow_mut().receiver.take();
+            wake_if(waker);
+        }
+    }
+
+    pub(super) fn add_weak_sender(&self) {
+        self.weak_senders.set(self.weak_senders.get() + 1);
+    }
+
+    pub(super) fn remove_weak_sender(&self) {
+        self.weak_senders.set(self.weak_senders.get() - 1);
+    }
+}
+
+/// Receiving.
+impl<T> Chan<T> {
+    #[inline]
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let permit = ready!(budget::poll_proceed(cx));
+        loop {
+            if let Some(message) = self.take() {
+                permit.spend();
+                return Poll::Ready(Some(message));
+            }
+            if self.has_ended() {
+                permit.spend();
+                return Poll::Ready(None);
+            }
+            if self.wait(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes the first message; its place goes to the first in line.
+    #[inline]
+    fn take(&self) -> Option<T> {
+        let mut state = self.state.borrow_mut();
+        let message = state.queue.pop_front()?;
+        let reached = if state.waiters.is_empty() { None } else { state.grant(self.max) };
+        drop(state);
+        wake_if(reached);
+        Some(message)
+    }
+
+    /// As `poll_recv`, for up to `limit` messages; 0 at the end.
+    pub(super) fn poll_recv_many(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<T>,
+        limit: usize,
+    ) -> Poll<usize> {
+        let permit = ready!(budget::poll_proceed(cx));
+        loop {
+            let taken = self.take_many(buffer, limit);
+            if taken != 0 || limit == 0 || self.has_ended() {
+                permit.spend();
+                return Poll::Ready(taken);
+            }
+            if self.wait(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn take_many(&self, buffer: &mut Vec<T>, limit: usize) -> usize {
+        let mut state = self.state.borrow_mut();
+        let taken = limit.min(state.queue.len());
+        buffer.reserve(taken); // first: an overflow must not drop messages under the borrow
+        buffer.extend(state.queue.drain(..taken));
+        let waited_for = !state.waiters.is_empty();
+        drop(state);
+        if waited_for {
+            self.hand_out();
+        }
+        taken
+    }
+
+    pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
+        match self.take() {
+            Some(message) => Ok(message),
+            None if self.has_ended() => Err(TryRecvError::Disconnected),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Whether nothing can come any more, the queue being empty.
+    fn has_ended(&self) -> bool {
+        self.senders.get() == 0 || (self.closed.get() && self.state.borrow().reserved == 0)
+    }
+
+    /// Waits for a message or the end. `false` if either came meanwhile, by a foreign waker's doing.
+    #[inline]
+    fn wait(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.state.borrow_mut();
+        if state.queue.capacity() > KEPT && state.queue.is_empty() {
+            state.queue = VecDeque::new();
+        }
+        let known = state.receiver.as_ref().is_some_and(|own| own.will_wake(cx.waker()));
+        drop(state);
+        if !known {
+            let waker = copy(cx.waker());
+            let old = self.state.borrow_mut().receiver.replace(waker);
+            drop(old);
+            if self.len() != 0 || self.has_ended() {
+                return false;
+            }
+        }
+        waits::note("a message (mpsc::Receiver)");
+        true
+    }
+
+    /// Refuses new reservations, also to those who wait. Permits that are out stay.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        loop {
+            let mut state = self.state.borrow_mut();
+            let State { waiters, watchers, reserved, .. } = &mut *state;
+            let reached = match waiters.reach() {
+                Some((want, waker)) => {
+                    *reserved -= want.all - want.missing;
+                    want.missing = want.all;
+                    Some(waker)
+                }
+                None => watchers.reach().map(|(_, waker)| waker),
+            };
+            drop(state);
+            let Some(waker) = reached else { return };
+            wake(waker);
+        }
+    }
+
+    /// Ends the receiver, and returns the messages nobody will receive.
+    pub(super) fn end(&self) -> VecDeque<T> {
+        let mut state = self.state.borrow_mut();
+        state.receiver_gone = true;
+        let (unread, waker) = (std::mem::take(&mut state.queue), state.receiver.take());
+        drop(state);
+        drop(waker);
+        self.close();
+        unread
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state.borrow().queue.len()
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.state.borrow().free(self.max)
+    }
+}
+
+#[inline]
+fn wake_if(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        wake(waker);
+    }
+}
