@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::RefUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -62,6 +63,9 @@ struct Shared<T> {
     /// Who awaits the receiver's end.
     sender: Cell<Option<Waker>>,
 }
+
+/// What is moved in and out is moved whole.
+impl<T> RefUnwindSafe for Shared<T> {}
 
 impl<T> Shared<T> {
     /// Ends the receiver's side if nothing was sent before.

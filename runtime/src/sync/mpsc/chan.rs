@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::panic::RefUnwindSafe;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::error::{TryRecvError, TrySendError};
@@ -28,6 +29,9 @@ pub(super) struct Chan<T> {
     /// Set by the receiver: nothing more is reserved, or sent without a permit.
     closed: Cell<bool>,
 }
+
+/// Messages are moved in and out whole, and foreign code is called between changes, never within one.
+impl<T> RefUnwindSafe for Chan<T> {}
 
 struct State<T> {
     queue: VecDeque<T>,
@@ -217,7 +221,7 @@ impl<T> Chan<T> {
         if !self.closed.get() {
             return true;
         }
-        self.give_back(&want);
+        self.release(want.all - want.missing);
         false
     }
 
@@ -225,11 +229,6 @@ impl<T> Chan<T> {
     pub(super) fn give_up(&self, key: Key) {
         let (want, waker) = self.state.borrow_mut().waiters.take(key);
         drop(waker);
-        self.give_back(&want);
-    }
-
-    fn give_back(&self, want: &Want) {
-        // Nothing if the channel was closed first: see `close`.
         self.release(want.all - want.missing);
     }
 
@@ -391,19 +390,15 @@ impl<T> Chan<T> {
         true
     }
 
-    /// Refuses new reservations, also to those who wait. Permits that are out stay.
+    /// Refuses new reservations, also to those who wait, who give back what they had been given.
+    /// Permits that are out stay.
     pub(super) fn close(&self) {
         self.closed.set(true);
         loop {
             let mut state = self.state.borrow_mut();
-            let State { waiters, watchers, reserved, .. } = &mut *state;
-            let reached = match waiters.reach() {
-                Some((want, waker)) => {
-                    *reserved -= want.all - want.missing;
-                    want.missing = want.all;
-                    Some(waker)
-                }
-                None => watchers.reach().map(|(_, waker)| waker),
+            let reached = match state.waiters.reach() {
+                Some((_, waker)) => Some(waker),
+                None => state.watchers.reach().map(|(_, waker)| waker),
             };
             drop(state);
             let Some(waker) = reached else { return };
