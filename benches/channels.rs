@@ -117,7 +117,8 @@ async fn alone(messages: usize) {
     for n in 0..messages as u64 {
         let (answer, answered) = oneshot::channel();
         let mut answered = pin!(answered);
-        poll_fn(|cx| Poll::Ready(assert!(answered.as_mut().poll(cx).is_pending()))).await;
+        let waits = poll_fn(|cx| Poll::Ready(answered.as_mut().poll(cx).is_pending())).await;
+        assert!(waits);
         answer.send(n).expect("it is waited for");
         black_box(answered.await.expect("an answer"));
         if n % 64 == 63 {

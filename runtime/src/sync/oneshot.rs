@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use crate::budget;
 use crate::waiters::wake;
+use crate::waits;
 use crate::wake::copy;
-use crate::{budget, waits};
 
 pub mod error;
 

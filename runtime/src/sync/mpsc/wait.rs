@@ -6,8 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use super::chan::Chan;
 use super::error::{SendError, TrySendError};
+use crate::budget;
 use crate::waiters::Key;
-use crate::{budget, waits};
+use crate::waits;
 
 /// Waits for capacity for `n` messages; its owner makes it into a permit of its kind.
 pub(super) struct Reserve<'a, T> {
