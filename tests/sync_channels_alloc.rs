@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(0, -layout.size() as isize);
+        count(0, -(layout.size() as isize));
         // SAFETY: as in `alloc`.
         unsafe { System.dealloc(block, layout) }
     }

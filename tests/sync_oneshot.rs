@@ -97,21 +97,17 @@ fn trying_tells_a_message_to_come_from_one_that_will_not() {
 
 #[test]
 fn a_sender_learns_that_the_receiver_has_ended() {
-    let ends: [fn(Receiver<()>) -> Option<Receiver<()>>; 2] = [
-        |receiver| {
-            drop(receiver);
-            None
-        },
-        |mut receiver| {
-            receiver.close();
-            Some(receiver)
-        },
-    ];
-    for end in ends {
-        let (mut sender, receiver) = channel::<()>();
+    for close in [true, false] {
+        let (mut sender, mut receiver) = channel::<()>();
         let mut closed = Polled::new(sender.closed());
         assert!(closed.waits());
-        let _receiver = end(receiver);
+        let _kept = if close {
+            receiver.close();
+            Some(receiver)
+        } else {
+            drop(receiver);
+            None
+        };
         assert_eq!(closed.wakes(), 1);
         closed.ready();
         drop(closed);
