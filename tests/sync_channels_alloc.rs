@@ -87,10 +87,11 @@ fn a_million_waits_that_were_given_up_leave_nothing() {
         sender.try_send(n).unwrap();
     };
     (0..100).for_each(&mut fill);
+    let rounds = scaled(100_000);
     let before = (TAKEN.get(), HELD.get());
-    (0..scaled(100_000)).for_each(&mut fill);
+    (0..rounds).for_each(&mut fill);
     // The boxes are the only ones.
-    assert_eq!((TAKEN.get() - before.0, HELD.get()), (scaled(100_000) as u64, before.1));
+    assert_eq!((TAKEN.get() - before.0, HELD.get()), (rounds as u64, before.1));
 }
 
 #[test]
