@@ -236,6 +236,26 @@ fn wakers_that_hold_permits_give_them_back_with_nothing_borrowed() {
 
 // contract 29
 #[test]
+fn nobody_passes_those_in_line_not_even_while_they_are_woken() {
+    let (sender, mut receiver) = channel(2);
+    (0..2).try_for_each(|n| sender.try_send(n)).unwrap();
+    let (mut first, mut second) = (Polled::new(sender.send(2)), Polled::new(sender.send(3)));
+    let other = sender.clone();
+    let waker = hooked(Done::Wake, move || {
+        assert_eq!(other.try_send(9), Err(TrySendError::Full(9)));
+        assert!(other.try_reserve().is_err() && other.try_reserve_many(0).is_ok());
+    });
+    assert!(first.poll_with(&waker).is_pending() && second.waits());
+    let mut buffer = Vec::new();
+    assert_eq!(now(receiver.recv_many(&mut buffer, 2)), 2);
+    assert!(hook_called());
+    assert_eq!((first.ready(), second.ready()), (Ok(()), Ok(())));
+    assert_eq!(now(receiver.recv_many(&mut buffer, 9)), 2);
+    assert_eq!(buffer, [0, 1, 2, 3]);
+}
+
+// contract 29
+#[test]
 fn who_waits_longest_sends_first() {
     block_on(async {
         let (sender, mut receiver) = channel(2);

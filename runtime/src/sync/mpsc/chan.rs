@@ -3,8 +3,9 @@
 //! Capacity is counted, not stored: a message in the queue takes one, and so does one `reserved` by a
 //! permit or by a wait that was given it. So a send and a receive each touch the queue and nothing else.
 //!
-//! Invariant (Full Line): while anybody waits for capacity there is none; what becomes free goes to the
-//! first in line at once, also if it is not enough.
+//! Invariant (Full Line): what becomes free goes to the first in line at once, also if it is not enough;
+//! while anybody waits there is no capacity for others, not even for a foreign waker that is woken by the
+//! way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -117,7 +118,7 @@ impl<T> Chan<T> {
             return Err(TrySendError::Closed(message));
         }
         let mut state = self.state.borrow_mut();
-        if state.free(self.max) == 0 {
+        if state.free(self.max) == 0 || !state.waiters.is_empty() {
             return Err(TrySendError::Full(message));
         }
         let waker = state.push(message, self.max);
@@ -133,8 +134,7 @@ impl<T> Chan<T> {
             return Err(TrySendError::Closed(()));
         }
         let mut state = self.state.borrow_mut();
-        // Full Line: none while anybody waits.
-        if state.free(self.max) < n {
+        if state.free(self.max) < n || (n != 0 && !state.waiters.is_empty()) {
             return Err(TrySendError::Full(()));
         }
         state.reserved += n;
