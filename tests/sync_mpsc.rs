@@ -497,6 +497,19 @@ fn a_foreign_waker_may_use_the_channel_in_everything_it_does() {
 }
 
 #[test]
+fn a_waker_that_panics_when_dropped_keeps_nobody_from_learning_of_the_end() {
+    let (sender, mut receiver) = channel(1);
+    let waker = hooked(Done::Drop, || panic!("dropped on purpose"));
+    assert!(Polled::new(receiver.recv()).poll_with(&waker).is_pending());
+    let mut closed = Polled::new(sender.closed());
+    assert!(closed.waits());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(receiver))).is_err());
+    assert_eq!(closed.wakes(), 1);
+    closed.ready();
+    assert_eq!(sender.try_send(1), Err(TrySendError::Closed(1)));
+}
+
+#[test]
 fn ends_and_errors_say_what_they_are() {
     let (sender, receiver) = channel::<Cell<u8>>(3);
     sender.try_send(Cell::new(1)).unwrap();

@@ -302,6 +302,19 @@ fn a_foreign_waker_may_use_the_channel_in_everything_it_does() {
 }
 
 #[test]
+fn a_waker_that_panics_when_dropped_keeps_nobody_from_learning_of_the_end() {
+    let (mut sender, receiver) = channel::<()>();
+    let waker = hooked(Done::Drop, || panic!("dropped on purpose"));
+    let mut receiving = Polled::new(receiver);
+    assert!(receiving.poll_with(&waker).is_pending());
+    let mut closed = Polled::new(sender.closed());
+    assert!(closed.waits());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(receiving))).is_err());
+    assert_eq!(closed.wakes(), 1);
+    closed.ready();
+}
+
+#[test]
 fn ends_work_outside_every_loop_and_say_what_they_are() {
     let (mut sender, mut receiver) = channel();
     let mut cx = Context::from_waker(Waker::noop());

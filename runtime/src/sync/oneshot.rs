@@ -291,7 +291,8 @@ impl<T> Future for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     #[inline]
     fn drop(&mut self) {
-        drop(self.shared.receiver.take());
+        // Dropped last: if it panics, the sender knows already.
+        let _waker = self.shared.receiver.take();
         if self.shared.stage.get() != Stage::Done {
             self.shared.close();
             drop(self.shared.message.take());
