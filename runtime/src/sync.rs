@@ -8,6 +8,8 @@
 //! A callback uses the `try_` forms, or the receiving end as its source: receivers are streams.
 
 pub mod broadcast;
+pub mod mpsc;
+pub mod oneshot;
 mod semaphore;
 pub mod watch;
 
