@@ -1,11 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub use loopline_runtime::{
-    Builder, Cancelled, Child, ChildBuilder, Clock, Control, CurrentError, Deadlock, EventLoop,
-    Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError, JoinHandle,
-    Lane, LaneError, PanicPolicy, Remote, RemoteJoin, RunError, Scope, Scoped, StateError, Stats,
-    Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, scope, spawn, try_scope,
-    yield_now,
+    Builder, Cancelled, Child, ChildBuilder, Clock, Control, Core, CurrentError, Deadlock,
+    EventLoop, Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError,
+    JoinHandle, Lane, LaneError, PanicPolicy, PerCore, Remote, RemoteJoin, RunError, Scope, Scoped,
+    StateError, Stats, Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, per_core,
+    scope, spawn, try_scope, yield_now,
 };
 
 #[cfg(feature = "macros")]

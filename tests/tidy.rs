@@ -35,7 +35,7 @@ const LEVELS: &[&[&str]] = &[
     &["lane", "shutdown"],
     &["event_loop", "remote"],
     &["builder"],
-    &["entry"],
+    &["entry", "per_core"],
 ];
 
 /// The only files of the runtime with atomics.

@@ -29,6 +29,7 @@ mod turn;
 // Front doors.
 mod handle;
 mod lane;
+mod per_core;
 mod remote;
 mod shutdown;
 mod spawn;
@@ -101,6 +102,7 @@ pub use insert_error::{InsertError, InsertErrorKind};
 pub use item::TaskId;
 pub use join::{Cancelled, Control, JoinError, JoinHandle};
 pub use lane::{Lane, LaneError};
+pub use per_core::{Core, PerCore, per_core};
 pub use remote::{Remote, RemoteJoin, WaitError};
 pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try_scope};
 pub use spawn::spawn;
