@@ -7,8 +7,21 @@
 //!
 //! A callback uses the `try_` forms, or the receiving end as its source: receivers are streams.
 
+mod barrier;
+mod mutex;
+mod notify;
+mod once_cell;
+mod rwlock;
 mod semaphore;
 
+pub use self::barrier::{Barrier, BarrierWaitResult};
+pub use self::mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
+pub use self::notify::{Notifications, Notified, Notify, OwnedNotified};
+pub use self::once_cell::{OnceCell, SetError};
+pub use self::rwlock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard,
+    RwLockWriteGuard,
+};
 pub use self::semaphore::{
     AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,
 };
