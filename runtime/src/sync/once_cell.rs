@@ -106,6 +106,9 @@ impl<T> OnceCell<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
+        if let Some(value) = self.value.get() {
+            return value;
+        }
         let made = self.get_or_try_init(|| async { Ok::<T, Infallible>(f().await) });
         match made.await {
             Ok(value) => value,

@@ -13,8 +13,8 @@ mod owned;
 pub use self::guard::{RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use self::owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
-/// As many readers at once, and as many permits has a writer.
-const READERS: usize = (u32::MAX >> 3) as usize;
+/// The most readers at once.
+const READERS: u32 = u32::MAX >> 3;
 
 /// A value that many tasks read at a time, or one writes, for as long as they hold their guards: over
 /// awaits too.
@@ -58,6 +58,8 @@ const READERS: usize = (u32::MAX >> 3) as usize;
 pub struct RwLock<T> {
     /// A reader has one permit, a writer all.
     turns: Semaphore,
+    /// How many permits there are.
+    readers: usize,
     /// In an `Rc`, for guards that own. `None` while an owned guard that writes has it; owned guards
     /// that read share it.
     value: RefCell<Option<Rc<T>>>,
@@ -80,7 +82,25 @@ impl<T> RwLock<T> {
     /// Makes a lock, unlocked.
     #[must_use]
     pub fn new(value: T) -> Self {
-        Self { turns: Semaphore::new(READERS), value: RefCell::new(Some(Rc::new(value))) }
+        Self::with_max_readers(value, READERS)
+    }
+
+    /// Makes a lock, unlocked, that so many may read at a time; more wait.
+    ///
+    /// # Panics
+    ///
+    /// If `max_readers` is none, or more than `u32::MAX >> 3`.
+    #[must_use]
+    #[track_caller]
+    pub fn with_max_readers(value: T, max_readers: u32) -> Self {
+        assert!(max_readers > 0, "a RwLock may not be created with 0 max_readers");
+        assert!(
+            max_readers <= READERS,
+            "a RwLock may not be created with more than {READERS} readers"
+        );
+        let readers = max_readers as usize;
+        let value = RefCell::new(Some(Rc::new(value)));
+        Self { turns: Semaphore::new(readers), readers, value }
     }
 
     /// Waits until it may read; dropping the guard ends that.
@@ -111,9 +131,9 @@ impl<T> RwLock<T> {
     ///
     /// Strict: only the place in line is lost. Readers that waited behind it go on at once.
     pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        let taken = Acquire::<Writes>::new(&self.turns, READERS).await;
+        let taken = Acquire::<Writes>::new(&self.turns, self.readers).await;
         debug_assert!(taken.is_ok(), "turns are never closed");
-        RwLockWriteGuard::new(self, self.permit(READERS))
+        RwLockWriteGuard::new(self, self.permit(self.readers))
     }
 
     /// As [`RwLock::write`], with a guard that borrows nothing.
@@ -122,7 +142,7 @@ impl<T> RwLock<T> {
     ///
     /// Strict: only the place in line is lost.
     pub async fn write_owned(self: Rc<Self>) -> OwnedRwLockWriteGuard<T> {
-        let taken = Acquire::<Writes>::new(&self.turns, READERS).await;
+        let taken = Acquire::<Writes>::new(&self.turns, self.readers).await;
         debug_assert!(taken.is_ok(), "turns are never closed");
         OwnedRwLockWriteGuard::new(self)
     }
@@ -153,8 +173,8 @@ impl<T> RwLock<T> {
     ///
     /// If somebody has it or waits for it.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
-        self.try_take(READERS)?;
-        Ok(RwLockWriteGuard::new(self, self.permit(READERS)))
+        self.try_take(self.readers)?;
+        Ok(RwLockWriteGuard::new(self, self.permit(self.readers)))
     }
 
     /// As [`RwLock::try_write`], with a guard that borrows nothing.
@@ -163,7 +183,7 @@ impl<T> RwLock<T> {
     ///
     /// If somebody has the value or waits for it.
     pub fn try_write_owned(self: Rc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
-        self.try_take(READERS)?;
+        self.try_take(self.readers)?;
         Ok(OwnedRwLockWriteGuard::new(self))
     }
 

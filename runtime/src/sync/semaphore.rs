@@ -272,7 +272,7 @@ impl Semaphore {
     fn hand_out(&self) {
         loop {
             let mut waiters = self.waiters.borrow_mut();
-            let Some(want) = waiters.first() else { return };
+            let Some(want) = waiters.first().filter(|_| !self.closed.get()) else { return };
             let given = want.missing.min(self.permits.get());
             want.missing -= given;
             self.permits.set(self.permits.get() - given);

@@ -49,12 +49,22 @@ impl Place {
         Self::New(notify.calls.get())
     }
 
+    /// Whether it is notified.
+    fn is_due(&self, notify: &Notify) -> bool {
+        match self {
+            Self::New(since) => notify.permit.get() || *since != notify.calls.get(),
+            Self::InLine(key) => !is_waiting(notify, key, None),
+            Self::Done => true,
+        }
+    }
+
     /// Whether it is notified; gets in line if not. Without a waker of its own if `waker` is `None`.
     fn look(&mut self, notify: &Notify, waker: Option<&Waker>) -> bool {
         let done = match self {
             Self::New(since) => {
                 let since = *since;
-                notify.permit.take() || since != notify.calls.get() || {
+                // A permit is for another if this one has heard of `notify_waiters`.
+                since != notify.calls.get() || notify.permit.take() || {
                     let own = copy(waker.unwrap_or(Waker::noop()));
                     if notify.permit.get() || since != notify.calls.get() {
                         // A foreign waker's clone notified.
@@ -95,9 +105,15 @@ impl Place {
     }
 
     fn poll(&mut self, notify: &Notify, cx: &mut Context<'_>) -> Poll<()> {
-        let permit = ready!(budget::poll_proceed(cx));
+        // Asked only when there is something to take: who has used up its budget gets in line.
+        let permit = match self.is_due(notify) {
+            true => Some(ready!(budget::poll_proceed(cx))),
+            false => None,
+        };
         if self.look(notify, Some(cx.waker())) {
-            permit.spend();
+            if let Some(permit) = permit {
+                permit.spend();
+            }
             return Poll::Ready(());
         }
         waits::note("a notification (Notify)");

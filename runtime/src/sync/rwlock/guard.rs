@@ -4,7 +4,7 @@ use std::cell::{Ref, RefMut};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::{READERS, RwLock, SemaphorePermit};
+use super::{RwLock, SemaphorePermit};
 
 /// The value of a [`RwLock`], or a part of it, which nobody writes until this is dropped.
 #[must_use = "the lock is given back when this is dropped"]
@@ -85,7 +85,7 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         drop(value);
         // Borrowed before others come.
         let value = lock.borrow();
-        drop(permits.split(READERS - 1));
+        drop(permits.split(lock.readers - 1));
         RwLockReadGuard { value, permit: permits }
     }
 
@@ -94,7 +94,7 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         let Self { value, mut permits, lock } = this;
         drop(value);
         let value = Ref::map(lock.borrow(), f);
-        drop(permits.split(READERS - 1));
+        drop(permits.split(lock.readers - 1));
         RwLockReadGuard { value, permit: permits }
     }
 
@@ -111,7 +111,7 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         drop(value);
         match Ref::filter_map(lock.borrow(), f) {
             Ok(value) => {
-                drop(permits.split(READERS - 1));
+                drop(permits.split(lock.readers - 1));
                 Ok(RwLockReadGuard { value, permit: permits })
             }
             Err(value) => {

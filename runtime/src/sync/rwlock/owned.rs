@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-use super::{ALONE, HERE, READERS, RwLock};
+use super::{ALONE, HERE, RwLock};
 
 /// The value of a [`RwLock`], which nobody writes until this is dropped; borrows nothing.
 #[must_use = "the lock is given back when this is dropped"]
@@ -54,7 +54,8 @@ impl<T> OwnedRwLockReadGuard<T> {
 impl<T> OwnedRwLockWriteGuard<T> {
     /// The caller has taken all permits.
     pub(super) fn new(lock: Rc<RwLock<T>>) -> Self {
-        Self { value: lock.value.take(), turns: Turns { lock, permits: READERS } }
+        let (value, permits) = (lock.value.take(), lock.readers);
+        Self { value, turns: Turns { lock, permits } }
     }
 
     /// Returns the lock of this guard.

@@ -22,16 +22,24 @@ impl Purpose for Semaphore {
 pub(in crate::sync) struct Acquire<'a, P> {
     semaphore: &'a Semaphore,
     n: usize,
-    /// Its place in line, once it waits.
-    key: Option<Key>,
+    place: Place,
     /// A type, so that it takes no room in the futures.
     purpose: PhantomData<fn() -> P>,
+}
+
+/// Where a wait stands.
+enum Place {
+    /// Not in line, or done.
+    New,
+    InLine(Key),
+    /// It has its permits, and waits for a budget.
+    Given,
 }
 
 impl<'a, P> Acquire<'a, P> {
     #[inline]
     pub(in crate::sync) fn new(semaphore: &'a Semaphore, n: usize) -> Self {
-        Self { semaphore, n, key: None, purpose: PhantomData }
+        Self { semaphore, n, place: Place::New, purpose: PhantomData }
     }
 
     /// Gets in line.
@@ -48,23 +56,42 @@ impl<'a, P> Acquire<'a, P> {
         // What there is goes to the first in line, also if it is not enough.
         let given = self.semaphore.permits.take();
         let want = Want { all: self.n, missing: self.n - given };
-        self.key = Some(self.semaphore.waiters.borrow_mut().push(want, waker));
+        self.place = Place::InLine(self.semaphore.waiters.borrow_mut().push(want, waker));
         Err(TryAcquireError::NoPermits)
     }
 
     /// Looks whether it was reached.
     #[cold]
     fn go_on(&mut self, cx: &Context<'_>) -> Result<(), TryAcquireError> {
-        if self.key.as_ref().is_some_and(|key| self.is_waiting(key, cx)) {
-            return Err(TryAcquireError::NoPermits);
+        if let Place::InLine(key) = &self.place {
+            if self.is_waiting(key, cx) {
+                return Err(TryAcquireError::NoPermits);
+            }
         }
-        let Some(key) = self.key.take() else { return Err(TryAcquireError::NoPermits) };
+        let Place::InLine(key) = std::mem::replace(&mut self.place, Place::New) else {
+            return Err(TryAcquireError::NoPermits); // not called then
+        };
         let (want, _none) = self.semaphore.waiters.borrow_mut().take(key);
         if want.missing == 0 {
             return Ok(());
         }
         self.semaphore.release(want.all - want.missing);
         Err(TryAcquireError::Closed)
+    }
+
+    /// Passes what it was given to the next in line.
+    #[cold]
+    fn leave(&mut self) {
+        match std::mem::replace(&mut self.place, Place::New) {
+            Place::New => {}
+            Place::InLine(key) => {
+                let (want, waker) = self.semaphore.waiters.borrow_mut().take(key);
+                self.semaphore.release(want.all - want.missing);
+                // Last, for a foreign waker's drop may panic.
+                drop(waker);
+            }
+            Place::Given => self.semaphore.release(self.n),
+        }
     }
 
     fn is_waiting(&self, key: &Key, cx: &Context<'_>) -> bool {
@@ -89,42 +116,38 @@ impl<P: Purpose> Future for Acquire<'_, P> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let permit = ready!(budget::poll_proceed(cx));
         let this = &mut *self;
-        let taken = match &this.key {
-            None => match this.semaphore.try_take(this.n) {
+        let taken = match &this.place {
+            Place::New => match this.semaphore.try_take(this.n) {
                 Err(TryAcquireError::NoPermits) => this.begin(cx),
                 taken => taken,
             },
-            Some(_) => this.go_on(cx),
+            Place::InLine(_) => this.go_on(cx),
+            Place::Given => Ok(()),
         };
-        let result = match taken {
-            Ok(()) => Ok(()),
-            Err(TryAcquireError::Closed) => Err(AcquireError(())),
+        match taken {
+            Ok(()) => {
+                // Only now: who has used up its budget gets in line and is served like the others. The
+                // permits are held meanwhile, also if a foreign waker panics.
+                this.place = Place::Given;
+                ready!(budget::poll_proceed(cx)).spend();
+                this.place = Place::New;
+                Poll::Ready(Ok(()))
+            }
+            Err(TryAcquireError::Closed) => Poll::Ready(Err(AcquireError(()))),
             Err(TryAcquireError::NoPermits) => {
                 waits::note(P::WHAT);
-                return Poll::Pending;
+                Poll::Pending
             }
-        };
-        permit.spend();
-        Poll::Ready(result)
+        }
     }
 }
 
 impl<P> Drop for Acquire<'_, P> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            leave(self.semaphore, key);
+        if !matches!(self.place, Place::New) {
+            self.leave();
         }
     }
-}
-
-/// Passes what a wait was given to the next in line.
-#[cold]
-fn leave(semaphore: &Semaphore, key: Key) {
-    let (want, waker) = semaphore.waiters.borrow_mut().take(key);
-    semaphore.release(want.all - want.missing);
-    // Last, for a foreign waker's drop may panic.
-    drop(waker);
 }
