@@ -93,7 +93,7 @@ impl<T> RwLock<T> {
     #[must_use]
     #[track_caller]
     pub fn with_max_readers(value: T, max_readers: u32) -> Self {
-        assert!(max_readers > 0, "a RwLock may not be created with 0 max_readers");
+        assert!(max_readers > 0, "a RwLock may not be created with 0 readers");
         assert!(
             max_readers <= READERS,
             "a RwLock may not be created with more than {READERS} readers"
