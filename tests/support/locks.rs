@@ -132,6 +132,8 @@ impl<T> Held for T {}
 
 pub type Begun<'a> = Pin<Box<dyn Future<Output = Box<dyn Held + 'a>> + 'a>>;
 
+type Lock<'a> = Waiting<'a, Box<dyn Held + 'a>>;
+
 /// What a line should do: the first gets what there is until it has all it wants.
 struct Model {
     permits: usize,
@@ -190,7 +192,7 @@ pub async fn compare<'a>(
 ) {
     let mut random = Random::new();
     let mut model = Model { permits, line: VecDeque::new(), granted: Vec::new() };
-    let mut waits: Vec<(u64, usize, Waiting<'a, Box<dyn Held + 'a>>)> = Vec::new();
+    let mut waits: Vec<(u64, usize, Lock<'a>)> = Vec::new();
     let mut held: Vec<(usize, Box<dyn Held + 'a>)> = Vec::new();
     for number in 0..super::support::scaled(40_000) as u64 {
         if number % 16 == 0 {

@@ -7,9 +7,10 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::budget;
 use crate::waiters::{Key, WaitList, wake};
+use crate::waits;
 use crate::wake::copy;
-use crate::{budget, waits};
 
 /// Lets tasks wait until so many of them have come; then all go on, and it begins anew.
 ///

@@ -8,9 +8,10 @@ use std::task::{Context, Poll, Waker, ready};
 use futures_core::Stream;
 
 use super::{End, Notify, Wait};
+use crate::budget;
 use crate::waiters::Key;
+use crate::waits;
 use crate::wake::copy;
-use crate::{budget, waits};
 
 /// Waits to be notified; made by [`Notify::notified`].
 ///

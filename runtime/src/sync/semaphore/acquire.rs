@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{AcquireError, Semaphore, TryAcquireError, Want};
+use crate::budget;
 use crate::waiters::Key;
+use crate::waits;
 use crate::wake::copy;
-use crate::{budget, waits};
 
 /// Who waits at a semaphore, as the report of a deadlock says it.
 pub(in crate::sync) trait Purpose {
