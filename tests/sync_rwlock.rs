@@ -185,6 +185,20 @@ fn a_writer_becomes_a_reader_with_nobody_between() {
         assert!(reader.is_woken() && !writer.is_woken());
         assert_eq!((*read, *reader.ready()), (3, 3));
         drop((read, writer));
+
+        // With a writer first in line.
+        let write = lock.write().await;
+        let writer = waiting(lock.write());
+        let read = write.downgrade();
+        assert!(!writer.is_woken());
+        drop(read);
+        assert!(writer.is_woken());
+        drop(writer);
+        let write = lock.clone().try_write_owned().unwrap();
+        let writer = waiting(lock.write());
+        let read = write.downgrade();
+        assert!(!writer.is_woken());
+        drop((read, writer));
         assert!(lock.try_write().is_ok());
     });
 }

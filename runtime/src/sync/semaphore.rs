@@ -169,10 +169,10 @@ impl Semaphore {
     ///
     /// If there are not, or the semaphore is closed.
     pub fn try_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
-        self.try_acquire_many_usize(n as usize)
+        self.try_permits(n as usize)
     }
 
-    fn try_acquire_many_usize(&self, n: usize) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+    fn try_permits(&self, n: usize) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.try_take(n)?;
         Ok(SemaphorePermit { semaphore: self, permits: n })
     }

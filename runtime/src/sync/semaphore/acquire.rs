@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::{AcquireError, Semaphore, TryAcquireError, Want};
 use crate::budget;
@@ -48,7 +48,7 @@ impl<'a, P> Acquire<'a, P> {
     fn begin(&mut self, cx: &Context<'_>) -> Result<(), TryAcquireError> {
         let waker = copy(cx.waker());
         // Once more: a foreign waker's clone may have given permits back, or closed the semaphore.
-        let taken = self.semaphore.try_acquire_many_usize(self.n);
+        let taken = self.semaphore.try_permits(self.n);
         if !matches!(taken, Err(TryAcquireError::NoPermits)) {
             // Its drop may panic: the permits are held meanwhile.
             drop(waker);
@@ -64,15 +64,10 @@ impl<'a, P> Acquire<'a, P> {
     /// Looks whether it was reached.
     #[cold]
     fn go_on(&mut self, cx: &Context<'_>) -> Result<(), TryAcquireError> {
-        if let Place::InLine(key) = &self.place {
-            if self.is_waiting(key, cx) {
-                return Err(TryAcquireError::NoPermits);
-            }
+        if self.is_waiting(cx) {
+            return Err(TryAcquireError::NoPermits);
         }
-        let Place::InLine(key) = std::mem::replace(&mut self.place, Place::New) else {
-            return Err(TryAcquireError::NoPermits); // not called then
-        };
-        let (want, _none) = self.semaphore.waiters.borrow_mut().take(key);
+        let Some((want, _none)) = self.take_node() else { return Ok(()) };
         if want.missing == 0 {
             return Ok(());
         }
@@ -80,22 +75,28 @@ impl<'a, P> Acquire<'a, P> {
         Err(TryAcquireError::Closed)
     }
 
-    /// Passes what it was given to the next in line.
-    #[cold]
-    fn leave(&mut self) {
+    fn take_node(&mut self) -> Option<(Want, Option<Waker>)> {
         match std::mem::replace(&mut self.place, Place::New) {
-            Place::New => {}
-            Place::InLine(key) => {
-                let (want, waker) = self.semaphore.waiters.borrow_mut().take(key);
-                self.semaphore.release(want.all - want.missing);
-                // Last, for a foreign waker's drop may panic.
-                drop(waker);
-            }
-            Place::Given => self.semaphore.release(self.n),
+            Place::InLine(key) => Some(self.semaphore.waiters.borrow_mut().take(key)),
+            Place::New | Place::Given => None,
         }
     }
 
-    fn is_waiting(&self, key: &Key, cx: &Context<'_>) -> bool {
+    /// Passes what it was given to the next in line.
+    #[cold]
+    fn leave(&mut self) {
+        if matches!(self.place, Place::Given) {
+            self.place = Place::New;
+            self.semaphore.release(self.n);
+        } else if let Some((want, waker)) = self.take_node() {
+            self.semaphore.release(want.all - want.missing);
+            // Last, for a foreign waker's drop may panic.
+            drop(waker);
+        }
+    }
+
+    fn is_waiting(&self, cx: &Context<'_>) -> bool {
+        let Place::InLine(key) = &self.place else { return false };
         let waiters = self.semaphore.waiters.borrow();
         if waiters.wakes(key, cx.waker()) {
             return waiters.is_waiting(key);
