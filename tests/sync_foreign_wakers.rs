@@ -211,7 +211,7 @@ fn wakers_that_notify_do_it_as_anybody_would() {
         let kept = later.clone();
         does(&first.acts.on_wake, move || {
             *kept.borrow_mut() = Some(waiting(theirs.clone().notified_owned()));
-            theirs.notify_last();
+            theirs.notify_one();
         });
         notify.notify_waiters();
         assert!(first.is_woken() && second.is_woken());
