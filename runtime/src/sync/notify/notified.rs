@@ -54,37 +54,51 @@ impl Place {
     fn is_due(&self, notify: &Notify) -> bool {
         match self {
             Self::New(since) => notify.permit.get() || *since != notify.calls.get(),
-            Self::InLine(key) => !is_waiting(notify, key, None),
+            Self::InLine(key) => {
+                let mut waiters = notify.waiters.borrow_mut();
+                !waiters.is_waiting(key) || waiters.value(key).since != notify.calls.get()
+            }
             Self::Done => true,
         }
     }
 
+    /// Takes what is due. It is used then, not passed on.
+    fn take_due(&mut self, notify: &Notify) {
+        // A permit is for another if this one has heard of `notify_waiters`.
+        if matches!(self, Self::New(since) if *since == notify.calls.get()) {
+            notify.permit.set(false);
+        }
+        self.leave(notify);
+    }
+
     /// Whether it is notified; gets in line if not. Without a waker of its own if `waker` is `None`.
     fn look(&mut self, notify: &Notify, waker: Option<&Waker>) -> bool {
-        let done = match self {
+        if self.is_due(notify) {
+            self.take_due(notify);
+            return true;
+        }
+        match self {
             Self::New(since) => {
                 let since = *since;
-                // A permit is for another if this one has heard of `notify_waiters`.
-                since != notify.calls.get() || notify.permit.take() || {
-                    let own = copy(waker.unwrap_or(Waker::noop()));
-                    if notify.permit.get() || since != notify.calls.get() {
-                        // A foreign waker's clone notified.
-                        drop(own);
-                        return self.look(notify, waker);
-                    }
-                    let wait = Wait { since, given: None };
-                    *self = Self::InLine(notify.waiters.borrow_mut().push(wait, own));
-                    false
+                let own = copy(waker.unwrap_or(Waker::noop()));
+                if self.is_due(notify) {
+                    // A foreign waker's clone notified.
+                    drop(own);
+                    return self.look(notify, waker);
                 }
+                let wait = Wait { since, given: None };
+                *self = Self::InLine(notify.waiters.borrow_mut().push(wait, own));
+                return false;
             }
-            Self::InLine(key) => !is_waiting(notify, key, waker),
-            Self::Done => true,
-        };
-        if done {
-            // What it was given is used, not passed on.
-            self.leave(notify);
+            Self::InLine(key) => waker.into_iter().for_each(|waker| keep_waker(notify, key, waker)),
+            Self::Done => {}
         }
-        done
+        // The clone or drop of a foreign waker may have notified.
+        let due = self.is_due(notify);
+        if due {
+            self.take_due(notify);
+        }
+        due
     }
 
     /// Takes its node out, and returns what it was given.
@@ -107,14 +121,13 @@ impl Place {
 
     fn poll(&mut self, notify: &Notify, cx: &mut Context<'_>) -> Poll<()> {
         // Asked only when there is something to take: who has used up its budget gets in line.
-        let permit = match self.is_due(notify) {
-            true => Some(ready!(budget::poll_proceed(cx))),
-            false => None,
-        };
+        if self.is_due(notify) {
+            let permit = ready!(budget::poll_proceed(cx));
+            self.take_due(notify);
+            permit.spend();
+            return Poll::Ready(());
+        }
         if self.look(notify, Some(cx.waker())) {
-            if let Some(permit) = permit {
-                permit.spend();
-            }
             return Poll::Ready(());
         }
         waits::note("a notification (Notify)");
@@ -122,19 +135,14 @@ impl Place {
     }
 }
 
-fn is_waiting(notify: &Notify, key: &Key, waker: Option<&Waker>) -> bool {
-    let still = || {
-        let mut waiters = notify.waiters.borrow_mut();
-        waiters.is_waiting(key) && waiters.value(key).since == notify.calls.get()
-    };
-    let Some(waker) = waker else { return still() };
-    if !still() || notify.waiters.borrow().wakes(key, waker) {
-        return still();
+/// Gives a wait in line the waker of the poll that runs.
+fn keep_waker(notify: &Notify, key: &Key, waker: &Waker) {
+    if notify.waiters.borrow().wakes(key, waker) {
+        return;
     }
     let new = copy(waker);
     let old = notify.waiters.borrow_mut().set_waker(key, new);
     drop(old);
-    still()
 }
 
 impl<'a> Notified<'a> {
