@@ -3,7 +3,8 @@
 pub use loopline_runtime::{
     Builder, Cancelled, Clock, Control, CurrentError, EventLoop, Handle, InsertError,
     InsertErrorKind, ItemBuilder, JoinError, JoinHandle, PanicPolicy, Remote, RemoteJoin, RunError,
-    StateError, Stats, TaskId, Turn, WaitError, block_on, spawn, yield_now,
+    StateError, Stats, TaskId, Turn, WaitError, block_on, spawn, spawn_blocking, task_local,
+    yield_now,
 };
 
 #[cfg(feature = "macros")]
@@ -42,6 +43,7 @@ pub use loopline_runtime::__private;
 pub mod task {
     pub use loopline_runtime::budget;
     pub use loopline_runtime::{
-        Cancelled, Control, JoinError, JoinHandle, TaskId, spawn, yield_now,
+        AccessError, Cancelled, Control, JoinError, JoinHandle, LocalKey, TaskId, TaskLocalFuture,
+        spawn, spawn_blocking, task_local, yield_now,
     };
 }

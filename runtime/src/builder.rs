@@ -67,6 +67,8 @@ impl<S: 'static> Builder<S> {
                 turn_time: 50_000,
                 panic: PanicPolicy::Continue,
                 label: None,
+                blocking_threads: 64,
+                blocking_idle: Duration::from_secs(10),
             },
             events: 1024,
             clock: Clock::Monotonic,
@@ -144,6 +146,22 @@ impl<S: 'static> Builder<S> {
     /// Sets what is done with a panic that nobody awaits. Default: print it and go on.
     pub fn panic_policy(mut self, policy: PanicPolicy) -> Self {
         self.config.panic = policy;
+        self
+    }
+
+    /// Sets how many threads [`spawn_blocking`](crate::spawn_blocking) may have at a time. Default: 64.
+    /// At least 1.
+    ///
+    /// Further jobs wait until one is free. A loop that spawns none has no thread.
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads.max(1);
+        self
+    }
+
+    /// Sets after how long without a job a thread of [`spawn_blocking`](crate::spawn_blocking) ends.
+    /// Default: 10 s, by the system's clock also while that of the loop is paused.
+    pub fn blocking_idle(mut self, time: Duration) -> Self {
+        self.config.blocking_idle = time;
         self
     }
 

@@ -35,6 +35,10 @@ pub(crate) struct Config {
     pub(crate) turn_time: Nanos,
     pub(crate) panic: PanicPolicy,
     pub(crate) label: Option<String>,
+    /// The most threads for blocking jobs.
+    pub(crate) blocking_threads: usize,
+    /// After this time without a job such a thread ends.
+    pub(crate) blocking_idle: Duration,
 }
 
 /// What a loop counts, cheaply.

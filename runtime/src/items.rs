@@ -237,6 +237,8 @@ impl Shared {
     /// Ends all items, newest first, while everything else still works.
     pub(crate) fn shut_down(&self) {
         self.life.set(Life::ShuttingDown);
+        // First, so that no thread takes a job whose task is about to be cancelled.
+        self.pool.close();
         for message in self.mailbox.close() {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
                 self.unobserved("a message from another thread", payload);

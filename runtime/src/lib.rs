@@ -27,6 +27,7 @@ mod event_loop;
 mod turn;
 
 // Front doors.
+mod blocking;
 mod handle;
 mod remote;
 mod spawn;
@@ -51,6 +52,7 @@ mod shared;
 
 // Parts that know nothing of the loop.
 mod phases;
+mod pool;
 mod reactor;
 mod task;
 mod timers;
@@ -72,9 +74,11 @@ mod config;
 mod insert_error;
 mod item;
 mod labels;
+mod locals;
 mod segments;
 mod state;
 
+pub use blocking::spawn_blocking;
 pub use builder::Builder;
 pub use clock::Clock;
 pub use config::{PanicPolicy, Stats};
@@ -84,6 +88,7 @@ pub use handle::{Handle, ItemBuilder};
 pub use insert_error::{InsertError, InsertErrorKind};
 pub use item::TaskId;
 pub use join::{Cancelled, Control, JoinError, JoinHandle};
+pub use locals::{AccessError, LocalKey, TaskLocalFuture};
 pub use remote::{Remote, RemoteJoin, WaitError};
 pub use spawn::spawn;
 pub use state::StateError;
@@ -93,4 +98,5 @@ pub use yield_now::yield_now;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::entry::{TestOptions, main, test};
+    pub use crate::locals::new as local_key;
 }

@@ -7,6 +7,7 @@
 //!
 //! A callback uses the `try_` forms, or the receiving end as its source: receivers are streams.
 
+pub mod remote;
 mod semaphore;
 
 pub use self::semaphore::{
