@@ -11,7 +11,8 @@ use futures_core::Stream;
 use crate::budget;
 use crate::outside::Outside;
 use crate::sync::remote::mpsc::{UnboundedReceiver, unbounded};
-use crate::{waits, wake};
+use crate::waits;
+use crate::wake;
 
 pub use crate::sync::remote::mpsc::UnboundedSender as Sender;
 pub use crate::sync::remote::mpsc::error::SendError;

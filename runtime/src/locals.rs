@@ -235,8 +235,8 @@ pin_project! {
 }
 
 impl<T: 'static, F> TaskLocalFuture<T, F> {
-    /// Takes the value back; `None` if that was done before. Without it the future is polled as if
-    /// outside the scope.
+    /// Takes the value back; `None` if that was done before. Without it the key has no
+    /// value in the future.
     pub fn take_value(self: Pin<&mut Self>) -> Option<T> {
         self.project().slot.take()
     }

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, Waker, ready};
 
 use self::error::{RecvError, TryRecvError};
 use super::{lock, park, poll_locked, wake};
+use crate::budget;
 use crate::outside::Outside;
-use crate::{budget, waits};
+use crate::waits;
 
 pub mod error;
 

@@ -8,8 +8,9 @@ use std::thread;
 use super::super::{park, poll_locked, wake};
 use super::chan::Chan;
 use super::error::TryRecvError;
+use crate::budget;
 use crate::outside::Outside;
-use crate::{budget, waits};
+use crate::waits;
 
 /// What a receiver does; the types around it are names.
 pub(super) struct Core<T> {

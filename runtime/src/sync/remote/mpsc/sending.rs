@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 use super::super::wake;
 use super::chan::Chan;
 use super::error::SendError;
+use crate::budget;
 use crate::outside::Outside;
 use crate::waiters::Key;
+use crate::waits;
 use crate::wake::{copy, is_ours};
-use crate::{budget, waits};
 
 /// Waits for room and sends, in one step.
 pub(super) struct Sending<'a, T> {

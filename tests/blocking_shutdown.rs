@@ -1,0 +1,154 @@
+//! The end of a loop that has jobs out: nothing waits for them, and what did not begin is dropped.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use loopline::{EventLoop, Handle, JoinHandle};
+use support::{block_on, scaled};
+
+/// Tells on which thread it is dropped.
+struct Witness(Sender<ThreadId>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.send(thread::current().id()).unwrap();
+    }
+}
+
+/// A job that runs until the sender is dropped, and then gives an output that tells of its drop.
+struct Stuck {
+    end: Sender<()>,
+    dropped: Receiver<ThreadId>,
+    thread: ThreadId,
+    job: JoinHandle<Witness>,
+}
+
+fn stuck(handle: Handle<()>) -> Stuck {
+    let (end, gate) = channel::<()>();
+    let (begin, begun) = channel();
+    let (tell, dropped) = channel();
+    let job = handle.spawn_blocking(move || {
+        begin.send(thread::current().id()).unwrap();
+        gate.recv().unwrap_err();
+        Witness(tell)
+    });
+    Stuck { end, dropped, thread: begun.recv().unwrap(), job }
+}
+
+// contract 38, 51; fault 87
+#[test]
+fn a_loop_ends_while_its_jobs_are_stuck_and_drops_those_that_wait() {
+    let event_loop = EventLoop::<()>::builder().blocking_threads(2).build().unwrap();
+    let handle = event_loop.handle();
+    let (one, two) = (stuck(handle), stuck(handle));
+    let witness = Arc::new(());
+    let queued: Vec<_> = (0..scaled(100_000))
+        .map(|_| {
+            let inside = witness.clone();
+            handle.spawn_blocking(move || unreachable!("{inside:?} has begun"))
+        })
+        .collect();
+    // With handles and without.
+    let kept = queued.into_iter().step_by(2).collect::<Vec<_>>();
+    // It would be for ever if it waited.
+    drop(event_loop);
+    assert_eq!(Arc::strong_count(&witness), 1, "closures are left");
+    for job in kept {
+        assert!(job.is_finished());
+    }
+    for stuck in [one, two] {
+        assert!(block_on(stuck.job).err().unwrap().is_cancelled());
+        assert!(stuck.dropped.try_recv().is_err(), "it runs still");
+        drop(stuck.end);
+        assert_eq!(stuck.dropped.recv(), Ok(stuck.thread));
+    }
+}
+
+// contract 31; fault 55, 88
+#[test]
+fn the_output_of_a_job_that_outlives_its_loop_is_dropped_on_its_thread() {
+    for with_handle in [true, false] {
+        let event_loop = EventLoop::<()>::new().unwrap();
+        let stuck = stuck(event_loop.handle());
+        let kept = if with_handle { Some(stuck.job) } else { None };
+        drop(event_loop);
+        drop(stuck.end);
+        assert_eq!(stuck.dropped.recv(), Ok(stuck.thread));
+        assert!(kept.is_none_or(|job| job.is_finished()));
+    }
+}
+
+// fault 88
+#[test]
+fn a_job_that_ends_while_its_loop_does_gives_its_output_to_one_of_them() {
+    for _ in 0..scaled(500) {
+        let mut event_loop = EventLoop::<()>::new().unwrap();
+        let stuck = stuck(event_loop.handle());
+        event_loop.turn(&mut (), Duration::ZERO).unwrap();
+        let end = stuck.end;
+        let ends = thread::spawn(move || drop(end));
+        drop(event_loop);
+        drop(stuck.job);
+        // Once, wherever.
+        let by = stuck.dropped.recv().unwrap();
+        assert!(by == stuck.thread || by == thread::current().id());
+        assert!(stuck.dropped.recv().is_err());
+        ends.join().unwrap();
+    }
+}
+
+thread_local! {
+    static LAST: std::cell::RefCell<Option<Witness>> = const { std::cell::RefCell::new(None) };
+}
+
+// contract 51
+#[test]
+fn a_thread_ends_soon_after_its_loop_and_after_its_idle_time() {
+    for idle in [Duration::ZERO, Duration::from_secs(3600)] {
+        let mut event_loop = EventLoop::<()>::builder().blocking_idle(idle).build().unwrap();
+        let (tell, dropped) = channel();
+        let job = event_loop.handle().spawn_blocking(move || {
+            LAST.set(Some(Witness(tell)));
+            thread::current().id()
+        });
+        let thread = event_loop.block_on(job).unwrap().unwrap();
+        if idle.is_zero() {
+            assert_eq!(dropped.recv(), Ok(thread));
+        }
+        drop(event_loop);
+        if !idle.is_zero() {
+            assert_eq!(dropped.recv(), Ok(thread));
+        }
+    }
+}
+
+/// Set for the process that the test below starts.
+const CHILD: &str = "LOOPLINE_BLOCKING_CHILD";
+
+// contract 51; fault 87
+#[test]
+fn a_process_ends_while_a_job_is_stuck() {
+    if std::env::var_os(CHILD).is_some() {
+        let handle = {
+            let event_loop = EventLoop::<()>::new().unwrap();
+            let stuck = stuck(event_loop.handle());
+            std::mem::forget(stuck.end);
+            stuck.job
+        };
+        assert!(handle.is_finished());
+        return;
+    }
+    let name = "a_process_ends_while_a_job_is_stuck";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--test-threads", "1"])
+        .env(CHILD, "1")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+}
