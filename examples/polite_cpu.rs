@@ -12,8 +12,8 @@ use std::time::Duration;
 use loopline::time::{Timer, now, sleep};
 use loopline::{EventLoop, callback::Next, spawn_blocking, yield_now};
 
-/// Steps between two looks at whether others want to run: some 100 us.
-const CHUNK: u64 = 100_000;
+/// Steps between two pauses: some 10 us. The loop looks at its timers after 64 of them at the latest.
+const CHUNK: u64 = 10_000;
 
 /// Some steps of a computation that nobody can shorten.
 fn steps(mut x: u64, count: u64) -> u64 {

@@ -43,7 +43,9 @@ use crate::sync::remote::oneshot::{self, Receiver, Sender};
 ///
 /// It would have to give the other items to another thread for a while, and they cannot leave this one.
 /// What to do instead: a call that blocks goes into `spawn_blocking`; a computation too, or it stays and
-/// awaits [`yield_now`](crate::yield_now) every 100 us or so; what blocks for as long as the program
+/// awaits [`yield_now`](crate::yield_now) every 10 us or so, as the loop may let
+/// [`items_per_check`](crate::Builder::items_per_check) such pieces pass before it looks at its timers;
+/// what blocks for as long as the program
 /// runs, as reading standard input does, gets a thread of its own and a channel of
 /// [`sync::remote`](crate::sync::remote), since here it would keep a place in the pool.
 ///
