@@ -44,6 +44,6 @@ pub mod task {
     pub use loopline_runtime::budget;
     pub use loopline_runtime::{
         AccessError, Cancelled, Control, JoinError, JoinHandle, LocalKey, TaskId, TaskLocalFuture,
-        spawn, spawn_blocking, task_local, yield_now,
+        spawn, spawn_blocking, yield_now,
     };
 }

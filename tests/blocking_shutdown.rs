@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -102,8 +103,55 @@ fn a_job_that_ends_while_its_loop_does_gives_its_output_to_one_of_them() {
     }
 }
 
+/// Ends a stuck job when it is dropped, and hears what the job's thread does then.
+struct Ends(Option<Sender<()>>, Receiver<&'static str>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0 = None;
+        assert_eq!(self.1.recv(), Ok("the thread ended"));
+    }
+}
+
+/// Says that its thread ended.
+struct ThreadEnd(Sender<&'static str>);
+
+impl Drop for ThreadEnd {
+    fn drop(&mut self) {
+        self.0.send("the thread ended").unwrap();
+    }
+}
+
+// contract 38; fault 87
+#[test]
+fn no_job_begins_once_the_loop_began_to_end() {
+    thread_local! {
+        static LAST: RefCell<Option<ThreadEnd>> = const { RefCell::new(None) };
+    }
+    let event_loop = EventLoop::<()>::builder().blocking_threads(1).build().unwrap();
+    let handle = event_loop.handle();
+    let (end, gate) = channel::<()>();
+    let (tell, told) = channel();
+    let queued_tells = tell.clone();
+    let running = handle.spawn_blocking(move || {
+        LAST.set(Some(ThreadEnd(tell)));
+        gate.recv().unwrap_err();
+    });
+    let queued = handle.spawn_blocking(move || queued_tells.send("a queued job began").unwrap());
+    // The newest item, so the first to be cancelled: the jobs' tasks live while it is dropped.
+    let ends = Ends(Some(end), told);
+    let last = handle.spawn(async move {
+        let _ends = ends;
+        std::future::pending::<()>().await;
+    });
+    drop(event_loop);
+    let ended = block_on(async { (running.await, queued.await, last.await) });
+    assert!(ended.1.unwrap_err().is_cancelled());
+    assert!(ended.2.unwrap_err().is_cancelled(), "the job began");
+}
+
 thread_local! {
-    static LAST: std::cell::RefCell<Option<Witness>> = const { std::cell::RefCell::new(None) };
+    static LAST: RefCell<Option<Witness>> = const { RefCell::new(None) };
 }
 
 // contract 51
