@@ -12,9 +12,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use loopline::callback::Next;
-use loopline::spawn;
 use loopline::sync::remote::mpsc::error::{BlockingSendError, TryRecvError, TrySendError};
 use loopline::sync::remote::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
+use loopline::{spawn, yield_now};
 use support::{block_on, closes_clean, event_loop, scaled};
 
 /// Polls once with a waker that does nothing.
@@ -220,7 +220,7 @@ fn a_closed_channel_gives_what_was_sent_and_refuses_the_rest() {
         let waiting = spawn(async move { waits.send(2).await });
         let blocks = sender.clone();
         let blocked = thread::spawn(move || blocks.blocking_send(3));
-        loopline::yield_now().await;
+        yield_now().await;
         assert!(!waiting.is_finished());
         receiver.close();
         assert!(receiver.is_closed() && sender.is_closed());
@@ -231,6 +231,34 @@ fn a_closed_channel_gives_what_was_sent_and_refuses_the_rest() {
         assert_eq!(receiver.recv().await, None);
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
     });
+}
+
+#[test]
+fn senders_hear_of_the_receivers_end_wherever_they_wait() {
+    let (sender, mut receiver) = mpsc::channel::<()>(1);
+    let (unbounded, other) = mpsc::unbounded_channel::<()>();
+    let copy = sender.clone();
+    let foreign = thread::spawn(move || futures::executor::block_on(copy.closed()));
+    block_on(async {
+        let waiting = spawn(async move {
+            sender.closed().await;
+            unbounded.closed().await;
+        });
+        yield_now().await;
+        receiver.close();
+        yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(other);
+        waiting.await.unwrap();
+    });
+    foreign.join().unwrap();
+    // One that gave up is in no list, and does not keep the next from hearing.
+    let (sender, receiver) = mpsc::channel::<()>(1);
+    let mut second = pin!(sender.closed());
+    assert!(poll_once(pin!(sender.closed())).is_pending());
+    assert!(poll_once(second.as_mut()).is_pending());
+    drop(receiver);
+    assert!(poll_once(second).is_ready());
 }
 
 #[test]

@@ -24,7 +24,7 @@ mod unbounded;
 use self::chan::Chan;
 use self::error::{BlockingSendError, SendError, TryRecvError, TrySendError};
 use self::receiver::{Core, receiver};
-use self::sending::Sending;
+use self::sending::{Closed, Sending};
 use super::park;
 
 pub(crate) use self::unbounded::unbounded;
@@ -177,6 +177,15 @@ macro_rules! sender {
             #[must_use]
             pub fn is_closed(&self) -> bool {
                 self.chan.is_closed()
+            }
+
+            /// Waits until the receiver is gone or closed.
+            ///
+            /// # Cancel safety
+            ///
+            /// Strict.
+            pub async fn closed(&self) {
+                Closed::new(&self.chan).await;
             }
 
             /// Whether both send to one receiver.

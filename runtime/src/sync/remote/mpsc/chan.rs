@@ -28,6 +28,8 @@ pub(super) struct State<T> {
     room: usize,
     /// Who waits for room. A wait that was reached has it, unless the channel was closed.
     pub(super) line: WaitList<()>,
+    /// Senders that wait for the receiver's end.
+    pub(super) watching: WaitList<()>,
     /// Who waits for a message, or for the end.
     pub(super) receiver: Option<Waker>,
     /// The thread of the loop on which the receiver waited last.
@@ -94,6 +96,7 @@ impl<T> Chan<T> {
             queue: VecDeque::new(),
             room: max,
             line: WaitList::new(),
+            watching: WaitList::new(),
             receiver: None,
             receives_on: None,
             senders: 1,
@@ -158,12 +161,15 @@ impl<T> Chan<T> {
         wake(receiver);
     }
 
-    /// Takes no more messages; who waits for room hears of it.
+    /// Takes no more messages; who waits for room, or for just this, hears of it.
     pub(super) fn close(&self) {
         self.lock().open = false;
         loop {
             // One lock for each: who is woken may run code of its own.
-            let reached = self.lock().line.reach().map(|(_, waker)| waker);
+            let mut state = self.lock();
+            let in_line = state.line.reach().map(|(_, waker)| waker);
+            let reached = in_line.or_else(|| state.watching.reach().map(|(_, waker)| waker));
+            drop(state);
             let Some(waker) = reached else { return };
             wake(Some(waker));
         }

@@ -12,6 +12,7 @@ use super::chan::Chan;
 use super::error::{SendError, TryRecvError, TrySendError};
 use super::receiver::{Core, receiver};
 use super::sender;
+use super::sending::Closed;
 
 /// Makes a channel that takes as many messages as there is memory for.
 ///
