@@ -132,11 +132,14 @@ fn no_job_begins_once_the_loop_began_to_end() {
     let handle = event_loop.handle();
     let (end, gate) = channel::<()>();
     let (tell, told) = channel();
+    let (begin, begun) = channel();
     let queued_tells = tell.clone();
     let running = handle.spawn_blocking(move || {
         LAST.set(Some(ThreadEnd(tell)));
+        begin.send(()).unwrap();
         gate.recv().unwrap_err();
     });
+    begun.recv().unwrap();
     let queued = handle.spawn_blocking(move || queued_tells.send("a queued job began").unwrap());
     // The newest item, so the first to be cancelled: the jobs' tasks live while it is dropped.
     let ends = Ends(Some(end), told);
