@@ -5,7 +5,7 @@ pub use loopline_runtime::{
     EventLoop, Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError,
     JoinHandle, Lane, LaneError, PanicPolicy, PerCore, Remote, RemoteJoin, RunError, Scope, Scoped,
     StateError, Stats, Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, per_core,
-    scope, spawn, try_scope, yield_now,
+    scope, spawn, spawn_blocking, task_local, try_scope, yield_now,
 };
 
 #[cfg(feature = "macros")]
@@ -44,7 +44,8 @@ pub use loopline_runtime::__private;
 pub mod task {
     pub use loopline_runtime::budget;
     pub use loopline_runtime::{
-        CancellationToken, Cancelled, Control, DropGuard, DropGuardRef, JoinError, JoinHandle,
-        TaskId, WaitForCancellationFuture, WaitForCancellationFutureOwned, spawn, yield_now,
+        AccessError, CancellationToken, Cancelled, Control, DropGuard, DropGuardRef, JoinError,
+        JoinHandle, LocalKey, TaskId, TaskLocalFuture, WaitForCancellationFuture,
+        WaitForCancellationFutureOwned, spawn, spawn_blocking, yield_now,
     };
 }

@@ -70,6 +70,8 @@ impl<S: 'static> Builder<S> {
                 panic: PanicPolicy::Continue,
                 detect_deadlock: true,
                 label: None,
+                blocking_threads: 64,
+                blocking_idle: Duration::from_secs(10),
             },
             events: 1024,
             clock: Clock::Monotonic,
@@ -164,6 +166,22 @@ impl<S: 'static> Builder<S> {
     /// signal handler that holds a copy of a waker made before.
     pub fn detect_deadlock(mut self, detect: bool) -> Self {
         self.config.detect_deadlock = detect;
+        self
+    }
+
+    /// Sets how many threads [`spawn_blocking`](crate::spawn_blocking) may have at a time. Default: 64.
+    /// At least 1.
+    ///
+    /// Further jobs wait until one is free. A loop that spawns none has no thread.
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads.max(1);
+        self
+    }
+
+    /// Sets after how long without a job a thread of [`spawn_blocking`](crate::spawn_blocking) ends.
+    /// Default: 10 s, by the system's clock also while that of the loop is paused.
+    pub fn blocking_idle(mut self, time: Duration) -> Self {
+        self.config.blocking_idle = time;
         self
     }
 

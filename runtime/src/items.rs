@@ -276,6 +276,8 @@ impl Shared {
 
     /// Ends all items, newest first, while everything else still works.
     pub(crate) fn shut_down(&self) {
+        // First, so that no thread takes a job whose task is about to be cancelled.
+        self.pool.close();
         self.stop_intake();
         for (id, slot) in self.items().into_iter().rev() {
             self.cancel(slot, id);

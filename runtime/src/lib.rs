@@ -27,6 +27,7 @@ mod event_loop;
 mod turn;
 
 // Front doors.
+mod blocking;
 mod handle;
 mod lane;
 mod per_core;
@@ -60,6 +61,7 @@ mod shared;
 
 // Parts that know nothing of the loop.
 mod phases;
+mod pool;
 mod reactor;
 mod task;
 mod timers;
@@ -83,9 +85,11 @@ mod fork;
 mod insert_error;
 mod item;
 mod labels;
+mod locals;
 mod segments;
 mod state;
 
+pub use blocking::spawn_blocking;
 pub use builder::Builder;
 pub use cancellation::{
     CancellationToken, DropGuard, DropGuardRef, WaitForCancellationFuture,
@@ -102,6 +106,7 @@ pub use insert_error::{InsertError, InsertErrorKind};
 pub use item::TaskId;
 pub use join::{Cancelled, Control, JoinError, JoinHandle};
 pub use lane::{Lane, LaneError};
+pub use locals::{AccessError, LocalKey, TaskLocalFuture};
 pub use per_core::{Core, PerCore, per_core};
 pub use remote::{Remote, RemoteJoin, WaitError};
 pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try_scope};
@@ -114,4 +119,5 @@ pub use yield_now::yield_now;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::entry::{TestOptions, main, test};
+    pub use crate::locals::new as local_key;
 }

@@ -186,7 +186,7 @@ fn start<S, F, Fut>(
     if outcome.lock().cancel {
         return;
     }
-    let meta = Meta { label: None, place, background: false, child: false, lane: 0 };
+    let meta = Meta::new(place);
     // On an error the future is dropped, and with it the completer: the join says cancelled.
     if let Ok(task) = shared.insert(work, meta, Start::Queue) {
         let header = task.header();
@@ -269,13 +269,7 @@ impl<T: Send + 'static> RemoteJoin<T> {
             let item = outcome.lock().item;
             let Some((slot, id)) = item else { return };
             // As an item: to drop the future is to run the user's code, and this is the collect phase.
-            let meta = Meta {
-                label: None,
-                place: Location::caller(),
-                background: true,
-                child: false,
-                lane: 0,
-            };
+            let meta = Meta { background: true, ..Meta::new(Location::caller()) };
             let loop_id = shared.id;
             let cancel = async move {
                 with_loop(loop_id, |shared| shared.map(|shared| shared.cancel(slot, id)));

@@ -22,6 +22,7 @@ use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
 use crate::phases::{Phase, Phases};
+use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::run_queue::NONE;
 use crate::state::StateCell;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) state: StateCell,
     pub(crate) phases: Phases,
     pub(crate) mailbox: Arc<Mailbox<Message>>,
+    /// Threads for blocking jobs; none until there is one.
+    pub(crate) pool: Pool,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) life: Cell<Life>,
@@ -158,6 +161,7 @@ impl Shared {
             state: parts.state,
             phases: Phases::default(),
             mailbox: Arc::new(Mailbox::new(inbox)),
+            pool: Pool::new(parts.config.blocking_threads, parts.config.blocking_idle),
             config: parts.config,
             counters: Counters::default(),
             life: Cell::new(Life::Open),

@@ -14,6 +14,7 @@ mod mutex;
 mod notify;
 mod once_cell;
 pub mod oneshot;
+pub mod remote;
 mod rwlock;
 mod semaphore;
 pub mod watch;

@@ -76,7 +76,7 @@ impl<'scope, 'env, E: 'env> ChildBuilder<'scope, 'env, E> {
         let future: ChildBox<'scope, E> = Box::pin(ChildFuture::new(future, output.clone(), map));
         let key = scope.children.borrow().vacant_key();
         let meta =
-            Meta { label: label.map(Box::new), place, background: true, child: true, lane: 0 };
+            Meta { label: label.map(Box::new), background: true, child: true, ..Meta::new(place) };
         let made = with_current(|shared| {
             let Some(shared) = shared else {
                 panic!("no event loop runs on this thread: spawn inside one")
