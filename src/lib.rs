@@ -43,8 +43,10 @@ pub use loopline_runtime::__private;
 /// Tasks: spawning, awaiting, cancelling, yielding.
 pub mod task {
     pub use loopline_runtime::budget;
+    pub use loopline_runtime::budget::{Unconstrained, consume_budget, unconstrained};
     pub use loopline_runtime::{
         CancellationToken, Cancelled, Control, DropGuard, DropGuardRef, JoinError, JoinHandle,
-        TaskId, WaitForCancellationFuture, WaitForCancellationFutureOwned, spawn, yield_now,
+        TaskId, WaitForCancellationFuture, WaitForCancellationFutureOwned, need_yield, spawn,
+        yield_now,
     };
 }

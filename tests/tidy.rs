@@ -19,7 +19,7 @@ const LEVELS: &[&[&str]] = &[
         "insert_error",
         "waits",
     ],
-    &["run_queue", "item", "config", "yield_now"],
+    &["run_queue", "item", "config"],
     &["straggler"],
     &["inbox"],
     &["mailbox", "wake"],
@@ -28,6 +28,7 @@ const LEVELS: &[&[&str]] = &[
     &["shared"],
     &["current", "items", "turn"],
     &["join", "sleep", "phase", "registration", "outside", "waiters", "deadlock"],
+    &["yield_now"],
     &["spawn", "channel", "sync", "cancellation", "closing_wait"],
     &["scope"],
     &["timeout", "interval", "callback"],
@@ -146,6 +147,8 @@ fn each_file_of_the_runtime_imports_only_from_lower_levels() {
             wrong.push(format!("{module} stands in no level"));
             continue;
         };
+        // What an exported macro names by `$crate` is public.
+        let text = text.replace("$crate::", "");
         let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
         for other in code.flat_map(|line| line.split("crate::").skip(1)).flat_map(imported) {
             let public_name = other.chars().next().is_some_and(char::is_uppercase);

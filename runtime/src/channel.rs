@@ -159,6 +159,7 @@ impl<T> Stream for Channel<T> {
             if this.batch.is_empty() {
                 if state.senders == 0 {
                     this.outside.leave();
+                    permit.spend();
                     return Poll::Ready(None);
                 }
                 let old = state.waker.replace(waker);
@@ -301,6 +302,7 @@ impl Stream for PingSource {
         }
         if state.pings == 0 {
             this.outside.leave();
+            permit.spend();
             return Poll::Ready(None);
         }
         let old = state.waker.replace(waker);

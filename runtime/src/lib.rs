@@ -106,7 +106,7 @@ pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try
 pub use spawn::spawn;
 pub use state::StateError;
 pub use straggler::Straggler;
-pub use yield_now::yield_now;
+pub use yield_now::{need_yield, yield_now};
 
 /// What the macros expand to; not for anybody else.
 #[doc(hidden)]
