@@ -3,8 +3,8 @@
 pub use loopline_runtime::{
     Builder, Cancelled, Child, ChildBuilder, Clock, Control, CurrentError, Deadlock, EventLoop,
     Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError, JoinHandle,
-    Lane, LaneError, PanicPolicy, Remote, RemoteJoin, RunError, Scope, Scoped, StateError, Stats,
-    Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, scope, spawn, try_scope,
+    JoinSet, Lane, LaneError, PanicPolicy, Remote, RemoteJoin, RunError, Scope, Scoped, StateError,
+    Stats, Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, scope, spawn, try_scope,
     yield_now,
 };
 
@@ -46,7 +46,7 @@ pub mod task {
     pub use loopline_runtime::budget::{Unconstrained, consume_budget, unconstrained};
     pub use loopline_runtime::{
         CancellationToken, Cancelled, Control, DropGuard, DropGuardRef, JoinError, JoinHandle,
-        TaskId, WaitForCancellationFuture, WaitForCancellationFutureOwned, need_yield, spawn,
-        yield_now,
+        JoinSet, TaskId, WaitForCancellationFuture, WaitForCancellationFutureOwned, need_yield,
+        spawn, yield_now,
     };
 }

@@ -34,7 +34,7 @@ const LEVELS: &[&[&str]] = &[
     &["timeout", "interval", "callback"],
     &["handle", "time"],
     &["lane", "shutdown"],
-    &["event_loop", "remote"],
+    &["event_loop", "remote", "join_set"],
     &["builder"],
     &["entry"],
 ];
