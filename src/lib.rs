@@ -4,8 +4,8 @@ pub use loopline_runtime::{
     Builder, Cancelled, Child, ChildBuilder, Clock, Control, CurrentError, Deadlock, EventLoop,
     Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError, JoinHandle,
     JoinSet, Lane, LaneError, PanicPolicy, Remote, RemoteJoin, RunError, Scope, Scoped, StateError,
-    Stats, Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, scope, spawn, try_scope,
-    yield_now,
+    Stats, Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, join, scope, select, spawn,
+    try_join, try_scope, yield_now,
 };
 
 #[cfg(feature = "macros")]

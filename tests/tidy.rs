@@ -28,7 +28,7 @@ const LEVELS: &[&[&str]] = &[
     &["shared"],
     &["current", "items", "turn"],
     &["join", "sleep", "phase", "registration", "outside", "waiters", "deadlock"],
-    &["yield_now"],
+    &["yield_now", "macros"],
     &["spawn", "channel", "sync", "cancellation", "closing_wait"],
     &["scope"],
     &["timeout", "interval", "callback"],

@@ -43,6 +43,7 @@ mod closing_wait;
 mod interval;
 mod join;
 mod join_set;
+mod macros;
 mod phase;
 pub mod registration;
 mod scope;
@@ -113,5 +114,15 @@ pub use yield_now::{need_yield, yield_now};
 /// What the macros expand to; not for anybody else.
 #[doc(hidden)]
 pub mod __private {
+    pub use std::future::{Future, IntoFuture, poll_fn};
+    pub use std::option::Option::Some;
+    pub use std::pin::pin;
+    pub use std::result::Result::Ok;
+    pub use std::task::{Poll, ready};
+    pub use std::{compile_error, panic, unreachable};
+
     pub use crate::entry::{TestOptions, main, test};
+    pub use crate::macros::{
+        Branch, FairTurns, FirstAlways, any_branch, branch, first_branch, poll_budget, round,
+    };
 }
