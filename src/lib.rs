@@ -27,6 +27,9 @@ pub mod io {
 #[cfg(all(unix, feature = "signal"))]
 pub use loopline_io::signal;
 
+#[cfg(feature = "extra")]
+pub mod extra;
+
 /// How a turn works, and what is promised.
 #[doc = include_str!("guide.md")]
 pub mod guide {}
