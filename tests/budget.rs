@@ -14,9 +14,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use loopline::callback::{Stream, after_park, before_park, channel, idle, ping};
-use loopline::sync::Semaphore;
+use loopline::sync::{Semaphore, broadcast, watch};
 use loopline::task::budget::{has_budget_remaining, poll_proceed};
-use loopline::task::{consume_budget, need_yield, unconstrained};
+use loopline::task::{CancellationToken, consume_budget, need_yield, unconstrained};
 use loopline::time::{Timer, interval, now, sleep};
 use loopline::{Clock, Handle, JoinSet, join, select, spawn, try_join, yield_now};
 use support::{block_on, block_on_paused, built, closes_clean, event_loop};
@@ -126,6 +126,15 @@ async fn leaves() -> Vec<(&'static str, Leaf)> {
     add("Idle", waiting(idle()).await);
     add("RemoteJoin", remote_join().await);
     add("Semaphore", leaf(Rc::new(Semaphore::new(1)).acquire_owned()));
+    let token = CancellationToken::new();
+    token.cancel();
+    add("CancellationToken", leaf(token.cancelled_owned()));
+    let (sender, mut receiver) = broadcast::channel(1);
+    sender.send(()).unwrap();
+    add("broadcast", leaf(async move { receiver.recv().await.unwrap() }));
+    let (sender, mut receiver) = watch::channel(0);
+    sender.send(1).unwrap();
+    add("watch", leaf(async move { (receiver.changed().await.unwrap(), sender) }));
     add("consume_budget", leaf(consume_budget()));
     add(
         "select!",
