@@ -177,6 +177,7 @@ impl Stream for PingSource {
         }
         if state.pings == 0 {
             this.outside.leave();
+            permit.spend();
             return Poll::Ready(None);
         }
         let old = state.waker.replace(waker);

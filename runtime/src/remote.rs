@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use self::outcome::{Completer, Outcome, lock};
@@ -21,7 +21,7 @@ use crate::join::JoinError;
 use crate::mailbox::Mailbox;
 use crate::outside::Outside;
 use crate::shared::{Alive, Message, Shared};
-use crate::wake;
+use crate::{budget, wake};
 
 mod outcome;
 mod unheard;
@@ -286,10 +286,12 @@ impl<T> Future for RemoteJoin<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let permit = ready!(budget::poll_proceed(cx));
         let mut state = self.outcome.lock();
         if state.finished {
             let result = state.result.take();
             drop(state);
+            permit.spend();
             return Poll::Ready(result.expect("a RemoteJoin was polled after it gave its output"));
         }
         if state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {

@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) stuck: Cell<bool>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
+    /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
+    pub(crate) over: Cell<bool>,
     pub(crate) remotes: Remotes,
     /// Shared by every wait here that another thread may end: see `outside`.
     pub(crate) outside: Arc<()>,
@@ -181,6 +183,7 @@ impl Shared {
             watches_deadlock: Cell::new(false),
             stuck: Cell::new(false),
             last_check: Cell::new(0),
+            over: Cell::new(false),
             remotes: Remotes::default(),
             outside: Arc::new(()),
         })

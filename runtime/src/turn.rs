@@ -231,6 +231,7 @@ fn collect_mail(shared: &Shared) {
 #[inline(never)] // a loop of its own: it needs all registers
 fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
+    shared.over.set(false);
     let queue = &shared.home.queue;
     let (every, most) = (shared.config.check_every, shared.config.turn_items);
     let mut ran = 0;
@@ -256,6 +257,9 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
                 }
             }
         }
+        if shared.over.get() {
+            break;
+        }
     }
     add(&shared.counters.items_run, (ran + batch - left) as u64);
 }
@@ -265,6 +269,7 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
 #[cold]
 fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
+    shared.over.set(false);
     let queue = &shared.home.queue;
     let (every, most) = (shared.config.check_every, shared.config.turn_items);
     let mut before = shared.clock.read();
@@ -277,7 +282,10 @@ fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         queue.charge(lane, after.saturating_sub(before));
         before = after;
         ran += 1;
-        if done || ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began) {
+        if done || shared.over.get() {
+            break;
+        }
+        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began) {
             break;
         }
     }
@@ -292,7 +300,26 @@ fn turn_is_over(shared: &Shared, began: Nanos) -> bool {
     }
     let now = shared.clock.read();
     raise(&shared.counters.longest_item, now.saturating_sub(shared.last_check.replace(now)));
+    has_used_its_share(shared, began, now)
+}
+
+fn has_used_its_share(shared: &Shared, began: Nanos, now: Nanos) -> bool {
     now.saturating_sub(began) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
+}
+
+/// Whether the item that runs should yield; then the turn ends with this round, or where there are lanes
+/// with this item.
+pub(crate) fn should_yield(shared: &Shared) -> bool {
+    if shared.clock.is_paused() || shared.chance.is_seeded() {
+        // As in `turn_is_over`.
+        return false;
+    }
+    let over = has_used_its_share(shared, shared.clock.now(), shared.clock.read());
+    if over {
+        // Or the item would be run again, and yield again, until the next check.
+        shared.over.set(true);
+    }
+    over
 }
 
 /// Runs the streams that wait for a phase, each in its item, now.

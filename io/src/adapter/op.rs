@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use loopline_runtime::budget;
 use loopline_runtime::registration::{Direction, Registration, WaitKey};
 
 use super::{Adapter, Way};
@@ -69,8 +70,8 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Some(done) = this.done.take() {
-            return Poll::Ready(Ok(done));
+        if this.done.is_some() {
+            return poll_nothing(&mut this.done, cx);
         }
         match ready!(Pin::new(&mut this.op).poll(cx)) {
             Ok(Some(done)) => Poll::Ready(Ok(done)),
@@ -78,6 +79,13 @@ where
             Err(error) => Poll::Ready(Err(error)),
         }
     }
+}
+
+/// Does nothing, which counts as well: a loop of it would never yield.
+#[cold]
+fn poll_nothing<R>(done: &mut Option<R>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+    ready!(budget::poll_proceed(cx)).spend();
+    Poll::Ready(Ok(done.take().expect("looked at by the caller")))
 }
 
 /// Goes on after the first operation, which nearly always was all.
