@@ -27,7 +27,7 @@
 //! - `block_on`, of futures, of streams and of readers: it stops the whole thread until somebody else
 //!   wakes it. On a loop's thread nobody does: what it waits for is on the loop that it stopped. Use
 //!   [`block_on`](crate::block_on) outside a loop, and `.await` on it.
-//! - `yield_now`: [`yield_now`](crate::yield_now) does that, and [`need_yield`](crate::need_yield) says
+//! - `yield_now`: [`yield_now`](crate::yield_now) does that, and [`need_yield`](crate::task::need_yield) says
 //!   when it is time to.
 //! - `race`, of futures and of streams: it draws a random number that no seed repeats. Use
 //!   [`select!`](crate::select), which asks the loop's seed; or [`future::or`] and

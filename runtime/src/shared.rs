@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) watches_deadlock: Cell<bool>,
     /// Set when the turn did not wait because nothing would end the wait.
     pub(crate) stuck: Cell<bool>,
+    /// Items to run before the next look at the clock.
+    pub(crate) pace: Cell<usize>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
     /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
@@ -152,6 +154,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let inbox = parts.home.number.inbox();
         inbox.grow(0);
+        let pace = parts.config.check_every;
         Rc::new_cyclic(|this| Self {
             this: this.clone(),
             id: parts.id,
@@ -182,6 +185,7 @@ impl Shared {
             more_events: Cell::new(false),
             watches_deadlock: Cell::new(false),
             stuck: Cell::new(false),
+            pace: Cell::new(pace),
             last_check: Cell::new(0),
             over: Cell::new(false),
             remotes: Remotes::default(),

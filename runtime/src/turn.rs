@@ -233,10 +233,10 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
     shared.over.set(false);
     let queue = &shared.home.queue;
-    let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    let most = shared.config.turn_items;
     let mut ran = 0;
     // How many more to run before the next check; the one number that the loop counts.
-    let mut batch = every.min(most);
+    let mut batch = shared.pace.get().min(most);
     let mut left = batch;
     // A round is what was queued when it began, so an item runs at most once in it.
     // With a lane made meanwhile this goes on in the next turn, fairly.
@@ -249,10 +249,11 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
             }
             if left == 0 {
                 ran += batch;
-                batch = every.min(most - ran);
-                left = batch;
                 // With nothing left there is no need to ask: the turn ends by itself.
-                if batch == 0 || queue.due() != 0 && turn_is_over(shared, began) {
+                let over = queue.due() != 0 && turn_is_over(shared, began, batch);
+                batch = shared.pace.get().min(most - ran);
+                left = batch;
+                if batch == 0 || over {
                     break 'turn;
                 }
             }
@@ -285,22 +286,33 @@ fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         if done || shared.over.get() {
             break;
         }
-        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began) {
+        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began, every) {
             break;
         }
     }
     add(&shared.counters.items_run, ran as u64);
 }
 
-/// Whether a turn that has work left should look at the poller now.
-fn turn_is_over(shared: &Shared, began: Nanos) -> bool {
+/// Whether a turn that has work left should look at the poller now. So many items ran since the last
+/// time this was asked.
+fn turn_is_over(shared: &Shared, began: Nanos, items: usize) -> bool {
     if shared.clock.is_paused() || shared.chance.is_seeded() {
         // A run that can be repeated does not depend on how fast it was.
         return false;
     }
     let now = shared.clock.read();
-    raise(&shared.counters.longest_item, now.saturating_sub(shared.last_check.replace(now)));
+    let took = now.saturating_sub(shared.last_check.replace(now));
+    raise(&shared.counters.longest_item, took);
+    set_pace(shared, took / items as u64);
     has_used_its_share(shared, began, now)
+}
+
+/// Sets how many items run before the next check: as many as were said, unless they take so long each
+/// that timers would be late by more than a few shares of a turn.
+fn set_pace(shared: &Shared, each: Nanos) {
+    let (share, most) = (shared.config.turn_time, shared.config.check_every);
+    let is_slow = each > share / 4;
+    shared.pace.set(if is_slow { ((share / each) as usize).clamp(1, most) } else { most });
 }
 
 fn has_used_its_share(shared: &Shared, began: Nanos, now: Nanos) -> bool {
