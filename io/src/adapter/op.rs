@@ -70,8 +70,14 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.done.is_some() {
-            return poll_nothing(&mut this.done, cx);
+        if let Some(done) = this.done.take() {
+            return match poll_nothing(cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(done)),
+                Poll::Pending => {
+                    this.done = Some(done);
+                    Poll::Pending
+                }
+            };
         }
         match ready!(Pin::new(&mut this.op).poll(cx)) {
             Ok(Some(done)) => Poll::Ready(Ok(done)),
@@ -83,9 +89,9 @@ where
 
 /// Does nothing, which counts as well: a loop of it would never yield.
 #[cold]
-fn poll_nothing<R>(done: &mut Option<R>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+fn poll_nothing(cx: &mut Context<'_>) -> Poll<()> {
     ready!(budget::poll_proceed(cx)).spend();
-    Poll::Ready(Ok(done.take().expect("looked at by the caller")))
+    Poll::Ready(())
 }
 
 /// Goes on after the first operation, which nearly always was all.
