@@ -17,7 +17,7 @@ use loopline::callback::{self, Next};
 use loopline::net::{TcpListener, TcpStream};
 use loopline::sync::Semaphore;
 use loopline::task::JoinHandle;
-use loopline::{Deadlock, RunError, closing, scope, spawn, time, yield_now};
+use loopline::{Deadlock, RunError, closing, scope, time, yield_now};
 use support::{TestLoop, block_on, closes_clean, ends_with_items, event_loop, paused};
 
 /// Runs the future to what must be a deadlock, and gives the loop back.

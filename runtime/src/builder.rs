@@ -70,6 +70,8 @@ impl<S: 'static> Builder<S> {
                 panic: PanicPolicy::Continue,
                 detect_deadlock: true,
                 label: None,
+                blocking_threads: 64,
+                blocking_idle: Duration::from_secs(10),
             },
             events: 1024,
             clock: Clock::Monotonic,
@@ -167,6 +169,22 @@ impl<S: 'static> Builder<S> {
         self
     }
 
+    /// Sets how many threads [`spawn_blocking`](crate::spawn_blocking) may have at a time. Default: 64.
+    /// At least 1.
+    ///
+    /// Further jobs wait until one is free. A loop that spawns none has no thread.
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads.max(1);
+        self
+    }
+
+    /// Sets after how long without a job a thread of [`spawn_blocking`](crate::spawn_blocking) ends.
+    /// Default: 10 s, by the system's clock also while that of the loop is paused.
+    pub fn blocking_idle(mut self, time: Duration) -> Self {
+        self.config.blocking_idle = time;
+        self
+    }
+
     /// Makes the event loop. It belongs to this thread.
     ///
     /// # Errors
@@ -188,7 +206,12 @@ impl<S: 'static> Builder<S> {
         if let Some(slack) = self.timer_slack {
             crate::reactor::poller::set_timer_slack(slack)?;
         }
+        let stamp = reactor.stamp();
         number.inbox().open(Box::new(move || {
+            if stamp.is_foreign() {
+                // The notifier is the parent's too, and so would wake it.
+                return;
+            }
             // A full counter means that it was notified already, and mio handles that; no other
             // failure is possible on an eventfd or a kqueue that is open.
             let _ = notifier.wake();

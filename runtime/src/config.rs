@@ -39,6 +39,10 @@ pub(crate) struct Config {
     /// Whether `run` and `run_until` report a deadlock.
     pub(crate) detect_deadlock: bool,
     pub(crate) label: Option<String>,
+    /// The most threads for blocking jobs.
+    pub(crate) blocking_threads: usize,
+    /// After this time without a job such a thread ends.
+    pub(crate) blocking_idle: Duration,
 }
 
 /// What a loop counts, cheaply.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::current::{delist, enlist, with_current};
 use crate::deadlock::{Deadlock, explain};
+use crate::fork::Forked;
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
 use crate::shared::{Life, Shared};
@@ -31,6 +32,8 @@ pub enum RunError {
     Stopped,
     /// Nothing can wake the loop any more: says who waits for what.
     Deadlock(Deadlock),
+    /// This process was forked from the one that made the loop: make a new one here.
+    Forked,
 }
 
 impl fmt::Display for RunError {
@@ -43,6 +46,7 @@ impl fmt::Display for RunError {
             ),
             Self::Stopped => f.write_str("the event loop was stopped before the future was done"),
             Self::Deadlock(deadlock) => deadlock.fmt(f),
+            Self::Forked => Forked.fmt(f),
         }
     }
 }
@@ -51,7 +55,7 @@ impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            Self::Nested | Self::Stopped | Self::Deadlock(_) => None,
+            Self::Nested | Self::Stopped | Self::Deadlock(_) | Self::Forked => None,
         }
     }
 }
@@ -155,7 +159,7 @@ impl<S: 'static> EventLoop<S> {
                 if !shared.stop.get() && is_finished(shared) {
                     return Ok(());
                 }
-                turn(shared, root, None).map_err(RunError::Io)?;
+                turn(shared, root, None).map_err(failed)?;
                 if shared.stop.take() {
                     return Ok(());
                 }
@@ -207,7 +211,7 @@ impl<S: 'static> EventLoop<S> {
                     shared.stop.set(false);
                     return Ok(output);
                 }
-                turned.map_err(RunError::Io)?;
+                turned.map_err(failed)?;
                 if shared.stop.take() {
                     return Err(RunError::Stopped);
                 }
@@ -227,7 +231,7 @@ impl<S: 'static> EventLoop<S> {
     ///
     /// # Errors
     ///
-    /// If the poller fails.
+    /// If the poller fails, or in a process that was forked since the loop was made.
     pub fn turn(
         &mut self,
         state: &mut S,
@@ -270,10 +274,13 @@ impl<S: 'static> EventLoop<S> {
         state: &mut S,
         f: impl FnOnce(&Shared) -> Result<R, RunError>,
     ) -> Result<R, RunError> {
-        if with_current(|current| current.is_some()) {
+        let shared = &*self.shared;
+        shared.reactor.stamp().check().map_err(|Forked| RunError::Forked)?;
+        // A loop whose turn was left behind in the parent process does not count.
+        let runs = |current: &Shared| !current.reactor.stamp().is_foreign();
+        if with_current(|current| current.is_some_and(runs)) {
             return Err(RunError::Nested);
         }
-        let shared = &*self.shared;
         shared.watches_deadlock.set(shared.config.detect_deadlock);
         let result = shared.state.park(state, || shared.enter(|| f(shared)));
         shared.watches_deadlock.set(false);
@@ -309,6 +316,15 @@ impl<S: 'static> fmt::Debug for EventLoop<S> {
             .field("label", &self.shared.config.label)
             .field("items", &self.shared.live.get())
             .finish_non_exhaustive()
+    }
+}
+
+/// What a failed turn is to the caller of a run.
+#[cold]
+fn failed(error: io::Error) -> RunError {
+    match error.get_ref() {
+        Some(inner) if inner.is::<Forked>() => RunError::Forked,
+        _ => RunError::Io(error),
     }
 }
 

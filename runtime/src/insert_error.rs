@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::fork::Forked;
+
 /// Why an item could not be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,8 @@ pub enum InsertErrorKind {
     LoopGone,
     /// The event loop is being dropped and takes no new items.
     ShuttingDown,
+    /// This process was forked from the one that made the event loop.
+    Forked,
     /// The loop holds as many items as it has numbers (16 million; 1 million on 32-bit platforms).
     Full,
 }
@@ -19,6 +23,7 @@ impl fmt::Display for InsertErrorKind {
         f.write_str(match self {
             Self::LoopGone => "the event loop of this handle was dropped",
             Self::ShuttingDown => "the event loop is shutting down and takes no new items",
+            Self::Forked => return Forked.fmt(f),
             Self::Full => "the event loop is full: end some of its items first",
         })
     }

@@ -40,24 +40,34 @@ impl Shared {
         meta: Meta,
         start: Start,
     ) -> Result<Rc<Task<F>>, (F, InsertErrorKind, Meta)> {
-        match self.life.get() {
-            Life::Open => {}
-            Life::ShuttingDown => return Err((future, InsertErrorKind::ShuttingDown, meta)),
-            Life::Gone => return Err((future, InsertErrorKind::LoopGone, meta)),
-        }
-        let Some((slot, fresh)) = self.home.queue.allocate() else {
-            return Err((future, InsertErrorKind::Full, meta));
+        let slot = match self.take_slot(meta.lane) {
+            Ok(slot) => slot,
+            Err(kind) => return Err((future, kind, meta)),
         };
-        if fresh {
-            self.home.number.inbox().grow(slot);
-        }
-        if meta.lane != 0 {
-            self.home.queue.put_in_lane(slot, meta.lane);
-        }
         let background = meta.background;
         let task = Task::new(future, self.take_id(), slot, self.home.number.get() as u16, meta);
         self.start(slot, task.clone(), background, start);
         Ok(task)
+    }
+
+    /// Takes a slot for a new item, or says why there is none.
+    fn take_slot(&self, lane: u8) -> Result<u32, InsertErrorKind> {
+        match self.life.get() {
+            Life::Open => {}
+            Life::ShuttingDown => return Err(InsertErrorKind::ShuttingDown),
+            Life::Gone => return Err(InsertErrorKind::LoopGone),
+        }
+        if self.reactor.stamp().is_foreign() {
+            return Err(InsertErrorKind::Forked);
+        }
+        let (slot, fresh) = self.home.queue.allocate().ok_or(InsertErrorKind::Full)?;
+        if fresh {
+            self.home.number.inbox().grow(slot);
+        }
+        if lane != 0 {
+            self.home.queue.put_in_lane(slot, lane);
+        }
+        Ok(slot)
     }
 
     /// The part of `insert` that does not depend on the future's type.
@@ -283,6 +293,8 @@ impl Shared {
 
     /// Ends all items, newest first, while everything else still works.
     pub(crate) fn shut_down(&self) {
+        // First, so that no thread takes a job whose task is about to be cancelled.
+        self.pool.close();
         self.stop_intake();
         for (id, slot) in self.items().into_iter().rev() {
             self.cancel(slot, id);

@@ -88,6 +88,12 @@ impl<T> JoinHandle<T> {
         Cancelled(self)
     }
 
+    /// Takes the output if there is one; the handle must not be polled afterwards.
+    pub(crate) fn take(&self) -> Option<Result<T, JoinError>> {
+        let result = self.task.take()?;
+        Some(result.map_err(|payload| JoinError::new(self.id(), payload)))
+    }
+
     /// Returns a copyable control of this item.
     #[must_use]
     pub fn control(&self) -> Control {
@@ -103,11 +109,10 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let permit = ready!(budget::poll_proceed(cx));
-        match self.task.take() {
+        match self.take() {
             Some(result) => {
                 permit.spend();
-                let id = self.id();
-                Poll::Ready(result.map_err(|payload| JoinError::new(id, payload)))
+                Poll::Ready(result)
             }
             None => {
                 let header = self.task.header();

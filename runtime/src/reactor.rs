@@ -17,6 +17,7 @@ use std::time::Duration;
 use mio::{Registry, Token};
 use slab::Slab;
 
+use crate::fork::Stamp;
 use crate::wake::Word;
 
 pub use ledger::{Direction, WaitKey};
@@ -58,6 +59,8 @@ pub(crate) struct Reactor {
     generation: Cell<usize>,
     /// The waiters of the rarer events of the last wait.
     rest: RefCell<Vec<Waker>>,
+    /// The process that may use the poller.
+    stamp: Stamp,
 }
 
 impl Reactor {
@@ -67,12 +70,19 @@ impl Reactor {
             sources: RefCell::new(Slab::new()),
             generation: Cell::new(0),
             rest: RefCell::default(),
+            stamp: Stamp::here(),
         })
     }
 
     /// Makes what interrupts a wait from other threads.
     pub(crate) fn notifier(&self) -> io::Result<mio::Waker> {
         self.poller.with_registry(|registry| mio::Waker::new(registry, NOTIFIER))
+    }
+
+    /// Returns the process that may use the poller.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// Counts registered sources.
@@ -87,6 +97,7 @@ impl Reactor {
 
     /// Waits for events; `None` waits until there are some. Runs no user code.
     pub(crate) fn park(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stamp.check()?;
         self.poller.wait(timeout)
     }
 
@@ -168,6 +179,7 @@ impl Reactor {
         number: Option<i32>,
         register: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<Token> {
+        self.stamp.check()?;
         let claim = self.poller.claim(number)?;
         let generation = self.generation.get();
         self.generation.set(generation.wrapping_add(1));
@@ -190,7 +202,11 @@ impl Reactor {
     }
 
     /// Calls `f` with mio's registry, to change or end a registration.
-    pub(crate) fn with_registry<R>(&self, f: impl FnOnce(&Registry) -> R) -> R {
+    pub(crate) fn with_registry<R>(
+        &self,
+        f: impl FnOnce(&Registry) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.stamp.check()?;
         self.poller.with_registry(f)
     }
 

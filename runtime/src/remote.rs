@@ -6,22 +6,26 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use self::outcome::{Completer, Outcome, lock};
+use self::unheard::Unheard;
+pub use self::wait_error::WaitError;
 use crate::current::with_loop;
 use crate::handle::Handle;
 use crate::insert_error::{InsertError, InsertErrorKind};
-use crate::item::{Item, Meta, Payload, drop_payload};
+use crate::item::{Item, Meta, Payload};
 use crate::items::Start;
 use crate::join::JoinError;
 use crate::mailbox::Mailbox;
 use crate::outside::Outside;
-use crate::shared::{Alive, Message, Shared, report};
-use crate::wake;
+use crate::shared::{Alive, Message, Shared};
+use crate::{budget, wake};
 
 mod outcome;
+mod unheard;
+mod wait_error;
 
 /// The way to an event loop from other threads: `Send`, `Sync` and cloneable.
 ///
@@ -130,7 +134,10 @@ impl<S: 'static> Remote<S> {
         let (Some(mailbox), Some(alive)) = (self.mailbox(), &self.alive) else {
             return Err(InsertError::new(make, InsertErrorKind::LoopGone));
         };
-        let outcome = Arc::new(Outcome::new(alive.thread));
+        if alive.stamp.is_foreign() {
+            return Err(InsertError::new(make, InsertErrorKind::Forked));
+        }
+        let outcome = Arc::new(Outcome::new(alive.thread, alive.stamp));
         let handle_id = self.loop_id;
         let parcel = Arc::new(Mutex::new(Some(make)));
         let sent = {
@@ -179,7 +186,7 @@ fn start<S, F, Fut>(
     if outcome.lock().cancel {
         return;
     }
-    let meta = Meta { label: None, place, background: false, child: false, lane: 0 };
+    let meta = Meta::new(place);
     // On an error the future is dropped, and with it the completer: the join says cancelled.
     if let Ok(task) = shared.insert(work, meta, Start::Queue) {
         let header = task.header();
@@ -217,15 +224,6 @@ pub struct RemoteJoin<T> {
     outside: Outside,
 }
 
-/// Why [`RemoteJoin::wait`] gave no output.
-#[non_exhaustive]
-pub enum WaitError<T> {
-    /// This is the loop's own thread: blocking it would be for ever. Holds the join: await it instead.
-    OwnThread(RemoteJoin<T>),
-    /// The item was cancelled or panicked.
-    Join(JoinError),
-}
-
 impl<T: Send + 'static> RemoteJoin<T> {
     /// Whether the item has ended.
     #[must_use]
@@ -237,7 +235,8 @@ impl<T: Send + 'static> RemoteJoin<T> {
     ///
     /// # Errors
     ///
-    /// If the item was cancelled or panicked, or if this is the thread of the item's loop.
+    /// If the item was cancelled or panicked, if this is the thread of the item's loop, or in a process
+    /// forked from the loop's.
     ///
     /// # Panics
     ///
@@ -245,6 +244,9 @@ impl<T: Send + 'static> RemoteJoin<T> {
     #[track_caller]
     pub fn wait(self) -> Result<T, WaitError<T>> {
         let mut state = self.outcome.lock();
+        if !state.finished && self.outcome.stamp.is_foreign() {
+            return Err(WaitError::Forked);
+        }
         if !state.finished && thread::current().id() == self.outcome.thread {
             drop(state);
             return Err(WaitError::OwnThread(self));
@@ -267,13 +269,7 @@ impl<T: Send + 'static> RemoteJoin<T> {
             let item = outcome.lock().item;
             let Some((slot, id)) = item else { return };
             // As an item: to drop the future is to run the user's code, and this is the collect phase.
-            let meta = Meta {
-                label: None,
-                place: Location::caller(),
-                background: true,
-                child: false,
-                lane: 0,
-            };
+            let meta = Meta { background: true, ..Meta::new(Location::caller()) };
             let loop_id = shared.id;
             let cancel = async move {
                 with_loop(loop_id, |shared| shared.map(|shared| shared.cancel(slot, id)));
@@ -290,10 +286,12 @@ impl<T> Future for RemoteJoin<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let permit = ready!(budget::poll_proceed(cx));
         let mut state = self.outcome.lock();
         if state.finished {
             let result = state.result.take();
             drop(state);
+            permit.spend();
             return Poll::Ready(result.expect("a RemoteJoin was polled after it gave its output"));
         }
         if state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -341,58 +339,8 @@ impl<T> Drop for RemoteJoin<T> {
     }
 }
 
-/// A panic nobody waits for any more, on its way to its loop's policy.
-struct Unheard {
-    what: String,
-    payload: Option<Payload>,
-}
-
-impl Unheard {
-    fn tell(&mut self, shared: Option<&Shared>) {
-        match (self.payload.take(), shared) {
-            (Some(payload), Some(shared)) => shared.unobserved(&self.what, payload),
-            (Some(payload), None) => {
-                report(None, &self.what, &payload);
-                drop_payload(payload);
-            }
-            (None, _) => {}
-        }
-    }
-}
-
-impl Drop for Unheard {
-    fn drop(&mut self) {
-        self.tell(None);
-    }
-}
-
 impl<T> fmt::Debug for RemoteJoin<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteJoin").field("finished", &self.outcome.lock().finished).finish()
-    }
-}
-
-impl<T> fmt::Debug for WaitError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WaitError({self})")
-    }
-}
-
-impl<T> fmt::Display for WaitError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OwnThread(_) => f.write_str(
-                "waiting here would block the event loop that runs the item: await the join instead",
-            ),
-            Self::Join(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<T> std::error::Error for WaitError<T> {}
-
-impl<T> From<WaitError<T>> for std::io::Error {
-    fn from(error: WaitError<T>) -> Self {
-        Self::other(error.to_string())
     }
 }

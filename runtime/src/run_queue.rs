@@ -129,7 +129,6 @@ impl<T: Default> RunQueue<T> {
     }
 
     /// Ends the slot's use: its number is stale from now on.
-    #[inline]
     pub(crate) fn free(&self, slot: u32) {
         let Some(cell) = self.slots.get(slot) else { return };
         let state = cell.state.get();
@@ -258,9 +257,8 @@ impl<T: Default> RunQueue<T> {
         // A recycled slot is never listed (Listed Once), so a new one may go anywhere.
         debug_assert!(state & (LIVE | LISTED) == LIVE);
         cell.state.set(state | LISTED | WOKEN | later);
-        // Before the list is written, after which the compiler would ask for the lane again.
-        self.count(cell, later);
         self.append(list(self.lane_of(cell)), slot, cell);
+        self.count(cell, later);
     }
 
     /// Counts an entry that became due; `state` says in which list it is.

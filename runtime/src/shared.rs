@@ -17,10 +17,12 @@ use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
 use crate::closing::Closing;
 use crate::config::{Config, Counters, PanicPolicy, Stats};
+use crate::fork::Stamp;
 use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
 use crate::phases::{Phase, Phases};
+use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::run_queue::NONE;
 use crate::state::StateCell;
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) state: StateCell,
     pub(crate) phases: Phases,
     pub(crate) mailbox: Arc<Mailbox<Message>>,
+    /// Threads for blocking jobs; none until there is one.
+    pub(crate) pool: Pool,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) life: Cell<Life>,
@@ -92,8 +96,12 @@ pub(crate) struct Shared {
     pub(crate) stuck: Cell<bool>,
     /// How often in a row items went on only because they were asked what they wait for.
     pub(crate) asked: Cell<u32>,
+    /// Items to run before the next look at the clock.
+    pub(crate) pace: Cell<usize>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
+    /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
+    pub(crate) over: Cell<bool>,
     pub(crate) remotes: Remotes,
     /// Shared by every wait here that another thread may end: see `outside`.
     pub(crate) outside: Arc<()>,
@@ -107,6 +115,8 @@ pub(crate) struct Alive {
     pub(crate) mailbox: Arc<Mailbox<Message>>,
     /// The loop's thread.
     pub(crate) thread: ThreadId,
+    /// The loop's process.
+    pub(crate) stamp: Stamp,
 }
 
 impl Drop for Alive {
@@ -130,7 +140,8 @@ impl Remotes {
             return alive;
         }
         let thread = thread::current().id();
-        let alive = Arc::new(Alive { mailbox: shared.mailbox.clone(), thread });
+        let stamp = shared.reactor.stamp();
+        let alive = Arc::new(Alive { mailbox: shared.mailbox.clone(), thread, stamp });
         *self.0.borrow_mut() = Arc::downgrade(&alive);
         alive
     }
@@ -151,6 +162,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let inbox = parts.home.number.inbox();
         inbox.grow(0);
+        let pace = parts.config.check_every;
         Rc::new_cyclic(|this| Self {
             this: this.clone(),
             id: parts.id,
@@ -162,6 +174,7 @@ impl Shared {
             state: parts.state,
             phases: Phases::default(),
             mailbox: Arc::new(Mailbox::new(inbox)),
+            pool: Pool::new(parts.config.blocking_threads, parts.config.blocking_idle),
             config: parts.config,
             counters: Counters::default(),
             life: Cell::new(Life::Open),
@@ -184,7 +197,9 @@ impl Shared {
             watches_deadlock: Cell::new(false),
             stuck: Cell::new(false),
             asked: Cell::new(0),
+            pace: Cell::new(pace),
             last_check: Cell::new(0),
+            over: Cell::new(false),
             remotes: Remotes::default(),
             outside: Arc::new(()),
         })

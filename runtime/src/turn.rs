@@ -25,12 +25,14 @@ const COLLECT_LIMIT: usize = 1024;
 
 /// Runs one turn that waits `limit` at most (`None`: until something happens).
 ///
-/// Inside `Shared::enter`. On an error of the poller everything else of the turn has run.
+/// Inside `Shared::enter`. On an error of the poller everything else of the turn has run; in a forked
+/// process nothing.
 pub(crate) fn turn(
     shared: &Shared,
     root: &mut Root<'_>,
     limit: Option<Duration>,
 ) -> io::Result<()> {
+    shared.reactor.stamp().check()?;
     add(&shared.counters.turns, 1);
     // First: what the phases around the wait insert is for the turn after this one.
     shared.home.queue.begin_turn();
@@ -230,11 +232,12 @@ fn collect_mail(shared: &Shared) {
 #[inline(never)] // a loop of its own: it needs all registers
 fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
+    shared.over.set(false);
     let queue = &shared.home.queue;
-    let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    let most = shared.config.turn_items;
     let mut ran = 0;
     // How many more to run before the next check; the one number that the loop counts.
-    let mut batch = every.min(most);
+    let mut batch = shared.pace.get().min(most);
     let mut left = batch;
     // A round is what was queued when it began, so an item runs at most once in it.
     // With a lane made meanwhile this goes on in the next turn, fairly.
@@ -247,13 +250,17 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
             }
             if left == 0 {
                 ran += batch;
-                batch = every.min(most - ran);
-                left = batch;
                 // With nothing left there is no need to ask: the turn ends by itself.
-                if batch == 0 || queue.due() != 0 && turn_is_over(shared, began) {
+                let over = queue.due() != 0 && turn_is_over(shared, began, batch);
+                batch = shared.pace.get().min(most - ran);
+                left = batch;
+                if batch == 0 || over {
                     break 'turn;
                 }
             }
+        }
+        if shared.over.get() {
+            break;
         }
     }
     add(&shared.counters.items_run, (ran + batch - left) as u64);
@@ -264,6 +271,7 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
 #[cold]
 fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
+    shared.over.set(false);
     let queue = &shared.home.queue;
     let (every, most) = (shared.config.check_every, shared.config.turn_items);
     queue.drop_stale_of_idle_lanes();
@@ -277,22 +285,55 @@ fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         queue.charge(lane, after.saturating_sub(before));
         before = after;
         ran += 1;
-        if done || ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began) {
+        if done || shared.over.get() {
+            break;
+        }
+        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began, every) {
             break;
         }
     }
     add(&shared.counters.items_run, ran as u64);
 }
 
-/// Whether a turn that has work left should look at the poller now.
-fn turn_is_over(shared: &Shared, began: Nanos) -> bool {
+/// Whether a turn that has work left should look at the poller now. So many items ran since the last
+/// time this was asked.
+fn turn_is_over(shared: &Shared, began: Nanos, items: usize) -> bool {
     if shared.clock.is_paused() || shared.chance.is_seeded() {
         // A run that can be repeated does not depend on how fast it was.
         return false;
     }
     let now = shared.clock.read();
-    raise(&shared.counters.longest_item, now.saturating_sub(shared.last_check.replace(now)));
+    let took = now.saturating_sub(shared.last_check.replace(now));
+    raise(&shared.counters.longest_item, took);
+    set_pace(shared, took / items as u64);
+    has_used_its_share(shared, began, now)
+}
+
+/// Sets how many items run before the next check: as many as were said, unless they take so long each
+/// that timers would be late by more than a few shares of a turn.
+fn set_pace(shared: &Shared, each: Nanos) {
+    let (share, most) = (shared.config.turn_time, shared.config.check_every);
+    let is_slow = each > share / 4;
+    shared.pace.set(if is_slow { ((share / each) as usize).clamp(1, most) } else { most });
+}
+
+fn has_used_its_share(shared: &Shared, began: Nanos, now: Nanos) -> bool {
     now.saturating_sub(began) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
+}
+
+/// Whether the item that runs should yield; then the turn ends with this round, or where there are lanes
+/// with this item.
+pub(crate) fn should_yield(shared: &Shared) -> bool {
+    if shared.clock.is_paused() || shared.chance.is_seeded() {
+        // As in `turn_is_over`.
+        return false;
+    }
+    let over = has_used_its_share(shared, shared.clock.now(), shared.clock.read());
+    if over {
+        // Or the item would be run again, and yield again, until the next check.
+        shared.over.set(true);
+    }
+    over
 }
 
 /// Runs the streams that wait for a phase, each in its item, now.

@@ -3,12 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+pub(crate) use self::crowd::Crowd;
 pub(crate) use crate::wait_list::{Key, WaitList};
 
 use crate::current::with_current;
 use crate::item::drop_payload;
 use crate::shared::report;
 use crate::wake::is_ours;
+
+mod crowd;
 
 /// Wakes with nothing borrowed. A foreign waker that panics costs the caller nothing: the panic goes to
 /// the policy of the loop that runs.

@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use peers::channel::{self, LocalChannel, LocalSync, Ours, Tokio};
 use peers::load::Load;
 use peers::measure::{Plan, resident};
 use peers::peer::{
@@ -28,6 +29,9 @@ fn main() {
         _ => {}
     }
     let number = arguments.next().map(|number| number.parse().unwrap_or_else(|_| usage()));
+    if case.starts_with("channel_") || case.starts_with("oneshot") {
+        return channels(&case, &peer, number, once);
+    }
     match peer.as_str() {
         "loopline" => run::<Loopline>(&case, number, once),
         "tokio" => run::<TokioLocalRuntime>(&case, number, once),
@@ -76,6 +80,38 @@ fn run<P: Peer>(case: &str, number: Option<usize>, once: bool) {
         "sleep_earliest" => task::sleep_earliest::<P>(plan),
         "foreign_wake_busy" => foreign::wake_busy::<P>(plan),
         "parked_rss" => task::parked_memory::<P>(number.unwrap_or(100_000), false, resident),
+        _ => usage(),
+    }
+}
+
+/// The other libraries' channels run on our loop, so that nothing but the channel differs.
+fn channels(case: &str, peer: &str, number: Option<usize>, once: bool) {
+    let operations = number.unwrap_or(200_000);
+    let plan = Plan { operations, rounds: if once { 1 } else { 5 }, warm: !once };
+    match (case, peer) {
+        ("channel_unbounded", "local-channel") => {
+            channel::unbounded::<Loopline, LocalChannel>(plan);
+        }
+        (_, "loopline") => channels_of::<Loopline, Ours>(case, plan),
+        (_, "tokio") => channels_of::<TokioLocalRuntime, Tokio>(case, plan),
+        (_, "tokio-localset") => channels_of::<TokioLocalSet, Tokio>(case, plan),
+        (_, "tokio-on-loopline") => channels_of::<Loopline, Tokio>(case, plan),
+        (_, "local-sync") => channels_of::<Loopline, LocalSync>(case, plan),
+        _ => usage(),
+    }
+}
+
+fn channels_of<P: Peer, C>(case: &str, plan: Plan)
+where
+    C: channel::Channels + channel::Unbounded + channel::Oneshot,
+{
+    match case {
+        "channel_1" => channel::bounded::<P, C>(plan, 1),
+        "channel_64" => channel::bounded::<P, C>(plan, 64),
+        "channel_unbounded" => channel::unbounded::<P, C>(plan),
+        "oneshot" => channel::oneshot::<P, C>(plan),
+        "oneshot_request" => channel::request::<P, C>(plan),
+        "oneshot_alone" => channel::oneshot_alone::<P, C>(plan),
         _ => usage(),
     }
 }

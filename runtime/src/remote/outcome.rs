@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::ThreadId;
 
+use crate::fork::Stamp;
 use crate::item::{Payload, TaskId};
 use crate::join::JoinError;
 
@@ -14,6 +15,8 @@ pub(super) struct Outcome<T> {
     pub(super) done: Condvar,
     /// The loop's thread, on which nobody may block for it.
     pub(super) thread: ThreadId,
+    /// The loop's process.
+    pub(super) stamp: Stamp,
 }
 
 pub(super) struct State<T> {
@@ -30,7 +33,7 @@ pub(super) struct State<T> {
 }
 
 impl<T> Outcome<T> {
-    pub(super) fn new(thread: ThreadId) -> Self {
+    pub(super) fn new(thread: ThreadId, stamp: Stamp) -> Self {
         let state = State {
             result: None,
             finished: false,
@@ -39,7 +42,7 @@ impl<T> Outcome<T> {
             item: None,
             abandoned: false,
         };
-        Self { state: Mutex::new(state), done: Condvar::new(), thread }
+        Self { state: Mutex::new(state), done: Condvar::new(), thread, stamp }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {

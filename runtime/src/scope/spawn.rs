@@ -112,11 +112,11 @@ impl<'env, E: 'env> Scope<'_, 'env, E> {
             let queue = &shared.home.queue;
             let meta = Meta {
                 label: label.map(Box::new),
-                place,
                 background: true,
                 child: true,
                 // Its parent's.
                 lane: queue.lane_number(shared.running_slot.get()),
+                ..Meta::new(place)
             };
             let proxy = Proxy { calls: self.calls.clone(), key };
             let proxy = match shared.insert(proxy, meta, Start::Asleep) {

@@ -1,0 +1,113 @@
+//! Whether this process was forked from the one that made a loop.
+//!
+//! A forked child has copies of the loop's memory and shares its descriptors: a wait there would steal the
+//! parent's events, and a deregistration make the parent deaf. So the loop asks before it touches the
+//! poller. On Linux it looks at a page that the kernel wipes in children, however they were forked; that
+//! costs a load. Elsewhere it compares process ids.
+//!
+//! Invariant (Page): the page is mapped once, never unmapped, and accessed as one atomic number only.
+
+use std::fmt;
+use std::io;
+
+/// The process that made something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(u32);
+
+/// This process was forked from the one that made the event loop, which is of no use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forked;
+
+impl fmt::Display for Forked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "this process was forked from the one that made the event loop: make a new event loop \
+             here, and leave this one alone",
+        )
+    }
+}
+
+impl std::error::Error for Forked {}
+
+impl From<Forked> for io::Error {
+    fn from(forked: Forked) -> Self {
+        Self::other(forked)
+    }
+}
+
+impl Stamp {
+    /// Returns the stamp of this process.
+    pub(crate) fn here() -> Self {
+        Self(imp::here())
+    }
+
+    /// Whether this process is another one, forked since.
+    #[inline]
+    pub(crate) fn is_foreign(self) -> bool {
+        imp::differs(self.0)
+    }
+
+    /// An error in a process forked since.
+    #[inline]
+    pub(crate) fn check(self) -> Result<(), Forked> {
+        if self.is_foreign() { Err(Forked) } else { Ok(()) }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod imp {
+    use std::ptr;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Zero in a process that has not looked yet, and so in every new child. `None`: no such page to be
+    /// had, before Linux 4.14.
+    static PAGE: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
+
+    fn map() -> Option<&'static AtomicU32> {
+        let length = 4096;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping, wherever the kernel likes.
+        let page = unsafe { libc::mmap(ptr::null_mut(), length, access, flags, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return None;
+        }
+        // SAFETY: the mapping just made. Page.
+        if unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } != 0 {
+            // SAFETY: the mapping just made, which nobody else knows.
+            unsafe { libc::munmap(page, length) };
+            return None;
+        }
+        // SAFETY: Page: aligned, zeroed, and mapped for ever.
+        Some(unsafe { AtomicU32::from_ptr(page.cast()) })
+    }
+
+    pub(super) fn here() -> u32 {
+        let id = std::process::id();
+        if let Some(page) = PAGE.get_or_init(map) {
+            page.store(id, Ordering::Relaxed);
+        }
+        id
+    }
+
+    #[inline]
+    pub(super) fn differs(stamp: u32) -> bool {
+        match PAGE.get() {
+            Some(Some(page)) => page.load(Ordering::Relaxed) != stamp,
+            _ => std::process::id() != stamp,
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod imp {
+    pub(super) fn here() -> u32 {
+        std::process::id()
+    }
+
+    pub(super) fn differs(stamp: u32) -> bool {
+        // A process is not forked on Windows, and everywhere else asking is one cheap call.
+        cfg!(unix) && std::process::id() != stamp
+    }
+}

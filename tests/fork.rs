@@ -1,0 +1,117 @@
+//! A process forked while a loop exists gets clear errors, and its parent stays sound.
+#![cfg(target_os = "linux")] // fork, and the page that tells of it
+
+mod support;
+
+use std::time::Duration;
+
+use loopline::net::{TcpListener, TcpStream};
+use loopline::{InsertErrorKind, RunError, WaitError};
+use support::{closes_clean, ends_with_items, event_loop};
+
+/// Runs `f` in a forked child and returns the status it left with: what `f` returned, or 101.
+fn in_a_child(f: impl FnOnce() -> u8) -> i32 {
+    // SAFETY: the child runs on this one thread; it allocates, which glibc allows after a fork.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "{}", std::io::Error::last_os_error());
+    if child == 0 {
+        let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(101);
+        // SAFETY: ends the child at once, without the parent's exit handlers.
+        unsafe { libc::_exit(code.into()) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child just made; the status is a live integer.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(waited, child);
+    assert!(libc::WIFEXITED(status), "status {status}");
+    libc::WEXITSTATUS(status)
+}
+
+/// The number of the first check that fails, else 0.
+fn first_failure(checks: &[bool]) -> u8 {
+    checks.iter().position(|held| !held).map_or(0, |n| n as u8 + 1)
+}
+
+// contract 56
+// fault 39
+#[test]
+fn every_call_on_the_loop_of_the_parent_is_a_clear_error_in_a_child() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let remote = handle.remote();
+    let join = remote.spawn(|_| async { 1 }).unwrap();
+    let task = handle.spawn(std::future::pending::<()>());
+    let code = in_a_child(|| {
+        let turn = event_loop.turn(&mut (), Duration::ZERO).map(drop);
+        let spawned = handle.try_spawn(async {}).map(drop).map_err(|error| error.kind());
+        let sent = remote.spawn(|_| async {}).map(drop).map_err(|error| error.kind());
+        first_failure(&[
+            matches!(event_loop.run(&mut ()), Err(RunError::Forked)),
+            matches!(event_loop.block_on(async {}), Err(RunError::Forked)),
+            turn.is_err_and(|error| error.to_string().contains("forked")),
+            spawned == Err(InsertErrorKind::Forked),
+            sent == Err(InsertErrorKind::Forked),
+            matches!(join.wait(), Err(WaitError::Forked)),
+            // And a loop of its own works.
+            support::block_on(async { 7 }) == 7,
+        ])
+    });
+    assert_eq!(code, 0, "check {code} failed");
+    drop((task.cancel(), remote));
+    event_loop.run(&mut ()).unwrap();
+    closes_clean(event_loop);
+}
+
+// contract 56
+// fault 39
+#[test]
+fn the_parent_hears_of_its_sockets_after_a_child_dropped_everything() {
+    let mut event_loop = event_loop::<()>();
+    let (listener, near, far) = event_loop
+        .block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (far, _) = listener.accept().await.unwrap();
+            // Lent, so that dropping it would tell the poller.
+            std::os::fd::AsFd::as_fd(&far);
+            (listener, near, far)
+        })
+        .unwrap();
+    // It waits, so it is registered.
+    let reader = event_loop.handle().spawn(async move {
+        let mut buf = [0; 8];
+        far.read(&mut buf).await.map(|n| buf[..n].to_vec())
+    });
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    let mut owned = Some((event_loop, reader));
+    let code = in_a_child(|| {
+        // Destructors of futures, sockets and the loop run in the child, on the shared poller.
+        let (event_loop, reader) = owned.take().unwrap();
+        drop(reader);
+        drop(event_loop.unguarded());
+        0
+    });
+    assert_eq!(code, 0);
+    let (mut event_loop, reader) = owned.unwrap();
+    let read = event_loop.block_on(async {
+        near.write_all(b"still").await.unwrap();
+        reader.await.unwrap().unwrap()
+    });
+    assert_eq!(read.unwrap(), b"still");
+    drop((near, listener));
+    closes_clean(event_loop);
+}
+
+// contract 56
+#[test]
+fn a_child_forked_inside_a_turn_leaves_it_and_may_run_a_loop_of_its_own() {
+    let mut event_loop = event_loop::<()>();
+    let task = event_loop.handle().spawn(std::future::pending::<()>());
+    let code = event_loop
+        .block_on(async { in_a_child(|| first_failure(&[support::block_on(async { 7 }) == 7])) })
+        .unwrap();
+    assert_eq!(code, 0);
+    drop(task);
+    ends_with_items(event_loop, 1);
+}
