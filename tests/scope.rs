@@ -200,6 +200,7 @@ fn hundreds_of_children_woken_at_once_all_run_and_others_run_between_them() {
                 seen.borrow_mut().push(ran.get());
                 yield_now().await;
             }
+            seen.borrow_mut().push(ran.get());
         })
         .await;
         assert_eq!(ran.get(), 500);

@@ -99,10 +99,6 @@ pub(crate) fn explain(
         waits.push(Wait { id: None, label: None, place, waits_for });
     }
     for (id, slot) in shared.items() {
-        if has_work(shared) {
-            // Not asked then: its wake would be lost in the asking.
-            break;
-        }
         let Some((straggler, is_child)) = describe(shared, slot, id) else { continue };
         let waits_for = match shared.home.queue.is_paused(slot) {
             true => vec!["its pause to end (Control::resume)"],

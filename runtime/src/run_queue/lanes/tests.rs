@@ -88,18 +88,21 @@ fn a_lane_whose_items_are_cancelled_saves_no_time_up() {
     queue.wake_any(other);
     for _ in 0..1_000 {
         // Runs for a moment; what else it had to run is gone before it comes on again.
+        queue.wake_any(saves);
         let gone = take(&queue, first);
         queue.enqueue(gone);
-        queue.wake_any(saves);
         while queue.pop_fair().is_some_and(|entry| {
             queue.wake_any(other);
-            let lane = entry.lane();
+            queue.charge(entry.lane(), 1);
             if entry.slot == saves {
                 queue.free(gone);
             }
-            queue.charge(lane, 1);
             entry.slot != saves
         }) {}
+        let next = queue.pop_fair().unwrap();
+        assert_eq!(next.slot, other);
+        queue.wake_any(other);
+        queue.charge(next.lane(), 1);
     }
     // However long that went on, now it has its share and no more before the other runs.
     let mut used = 0;
