@@ -144,7 +144,14 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
         self.depth.set(depth + 1);
         drop_child(proxy, future);
         self.depth.set(depth);
-        while depth == 0 {
+        if depth == 0 {
+            self.drop_doomed();
+        }
+    }
+
+    /// Drops what was put off, and what that puts off in turn.
+    fn drop_doomed(&self) {
+        loop {
             let next = self.children.borrow_mut().doomed.pop_front();
             let Some((proxy, future)) = next else { return };
             self.depth.set(1);
