@@ -18,6 +18,7 @@ const LEVELS: &[&[&str]] = &[
         "labels",
         "insert_error",
         "waits",
+        "once",
         "locals",
     ],
     &["run_queue", "item", "config"],
