@@ -33,7 +33,10 @@ pub mod extra;
 
 /// How a turn works, and what is promised.
 #[doc = include_str!("guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[doc = include_str!("work.md")]
+    pub mod work {}
+}
 
 /// What the macros refuse, each case with one that compiles.
 #[cfg(all(doctest, feature = "macros"))]

@@ -11,10 +11,8 @@ use std::time::Duration;
 use loopline::callback::{self, Next};
 use loopline::net::{TcpListener, TcpStream};
 use loopline::time::{self, Timer, sleep};
-use loopline::{
-    EventLoop, Handle, InsertErrorKind, RunError, Straggler, closing, scope, spawn, yield_now,
-};
-use support::{block_on, closes_clean, event_loop, paused};
+use loopline::{Handle, InsertErrorKind, RunError, Straggler, closing, scope, spawn, yield_now};
+use support::{block_on, closes_clean, event_loop, paused, shuts_down};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -46,17 +44,6 @@ fn labels(stragglers: &[Straggler]) -> Vec<&str> {
 
 const GRACE: Duration = Duration::from_millis(50);
 
-/// Ends a loop that support watches, by `EventLoop::shutdown`.
-fn shut_down<S: 'static>(
-    event_loop: support::TestLoop<S>,
-    state: &mut S,
-) -> Result<Vec<Straggler>, RunError> {
-    let handle = event_loop.handle();
-    let ended = event_loop.unguarded().shutdown(state, GRACE);
-    assert_eq!(handle.stats().items, 0);
-    ended
-}
-
 // contract 38
 #[test]
 fn the_loop_asks_all_waits_and_cancels_the_rest_newest_first() {
@@ -77,7 +64,7 @@ fn the_loop_asks_all_waits_and_cancels_the_rest_newest_first() {
     });
     event_loop.turn(&mut Vec::new(), Duration::ZERO).unwrap();
     let mut state = Vec::new();
-    let left = shut_down(event_loop, &mut state).unwrap();
+    let left = shuts_down(event_loop, &mut state, GRACE).unwrap();
     assert_eq!(labels(&left), ["older", "newer"]);
     assert!(left[0].to_string().contains("shutdown_grace.rs"));
     assert_eq!(state, ["goodbye"]);
@@ -282,7 +269,7 @@ fn a_task_that_spawns_itself_in_its_drop_does_not_keep_the_end() {
         let _phoenix = phoenix;
         pending::<()>().await;
     });
-    assert_eq!(shut_down(event_loop, &mut ()).unwrap().len(), 1);
+    assert_eq!(shuts_down(event_loop, &mut (), GRACE).unwrap().len(), 1);
     assert_eq!(drops.get(), 101);
 }
 
@@ -314,7 +301,7 @@ fn timers_sockets_and_state_work_while_the_rest_is_cancelled() {
         pending::<()>().await;
     });
     let mut state = 0;
-    assert_eq!(shut_down(event_loop, &mut state).unwrap().len(), 1);
+    assert_eq!(shuts_down(event_loop, &mut state, GRACE).unwrap().len(), 1);
     assert_eq!(state, 1);
 }
 
@@ -330,7 +317,7 @@ fn destructors_that_panic_as_they_are_cancelled_stop_nobody() {
             panic!("bomb");
         }));
     }
-    assert_eq!(shut_down(event_loop, &mut ()).unwrap().len(), 3);
+    assert_eq!(shuts_down(event_loop, &mut (), GRACE).unwrap().len(), 3);
     assert_eq!(*log.borrow(), ["2", "1", "0"]);
 }
 
@@ -357,7 +344,7 @@ fn a_chain_of_tasks_that_own_each_other_is_cancelled_without_recursion() {
         })));
     }
     std::mem::forget(next);
-    assert_eq!(shut_down(event_loop, &mut ()).unwrap().len(), count);
+    assert_eq!(shuts_down(event_loop, &mut (), GRACE).unwrap().len(), count);
 }
 
 #[test]
@@ -374,7 +361,7 @@ fn a_stop_during_the_end_is_an_error_and_all_is_cancelled() {
     });
     // A stop from before is not meant.
     handle.stop();
-    let ended = event_loop.unguarded().shutdown(&mut (), Duration::from_secs(3600));
+    let ended = shuts_down(event_loop, &mut (), Duration::from_secs(3600));
     assert!(matches!(ended, Err(RunError::Stopped)), "{ended:?}");
     assert_eq!((log.borrow().len(), handle.stats().items), (1, 0));
 }
@@ -382,8 +369,7 @@ fn a_stop_during_the_end_is_an_error_and_all_is_cancelled() {
 #[test]
 fn an_end_asked_for_inside_a_turn_of_another_loop_is_refused() {
     block_on(async {
-        let inner: EventLoop<()> = event_loop::<()>().unguarded();
-        let refused = inner.shutdown(&mut (), GRACE);
+        let refused = shuts_down(event_loop::<()>(), &mut (), GRACE);
         assert!(matches!(refused, Err(RunError::Nested)), "{refused:?}");
     });
 }

@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) turn_time: Nanos,
     /// What a lane of weight one may use before the next one runs.
     pub(crate) lane_time: Nanos,
+    /// Polls that take longer are reported.
+    pub(crate) slow_items: Option<Nanos>,
     pub(crate) panic: PanicPolicy,
     /// Whether `run` and `run_until` report a deadlock.
     pub(crate) detect_deadlock: bool,
@@ -53,6 +55,7 @@ pub(crate) struct Counters {
     pub(crate) parked: Cell<Nanos>,
     pub(crate) longest_item: Cell<Nanos>,
     pub(crate) lag: Cell<Nanos>,
+    pub(crate) slow_items: Cell<u64>,
 }
 
 /// A snapshot of an event loop's counters.
@@ -70,6 +73,9 @@ pub struct Stats {
     pub longest_item: Duration,
     /// The longest time the loop ran items without looking at the poller.
     pub lag: Duration,
+    /// Polls that were reported because they took too long:
+    /// [`Builder::report_slow_items`](crate::Builder::report_slow_items).
+    pub slow_items: u64,
     /// Items alive now: tasks and callbacks.
     pub items: usize,
     /// Timers set now, those included that fired and were not polled yet.

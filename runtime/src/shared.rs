@@ -272,6 +272,7 @@ impl Shared {
             time_parked: Duration::from_nanos(counters.parked.get()),
             longest_item: Duration::from_nanos(counters.longest_item.get()),
             lag: Duration::from_nanos(counters.lag.get()),
+            slow_items: counters.slow_items.get(),
             items: self.live.get(),
             timers: self.timers.borrow().len(),
             registrations: self.reactor.len(),

@@ -181,7 +181,7 @@ fn items_that_take_long_bring_the_look_at_the_clock_forward() {
     let pace = |each: Duration| {
         crate::current::with_current(|shared| {
             let shared = shared.unwrap();
-            super::set_pace(shared, each.as_nanos() as u64);
+            super::run::set_pace(shared, each.as_nanos() as u64);
             shared.pace.get()
         })
     };
