@@ -71,6 +71,7 @@ impl Shared {
     }
 
     /// The part of `insert` that does not depend on the future's type.
+    #[inline(always)] // measured: a call here is 4 % of a spawn
     fn start(&self, slot: u32, item: Rc<dyn Item>, background: bool, start: Start) {
         let queue = &self.home.queue;
         self.put(slot, item);
@@ -146,6 +147,7 @@ impl Shared {
     }
 
     /// Frees a slot. Before the future or the output is dropped, so that what they wake is ignored.
+    #[inline(always)] // measured: 3 % of a task's life
     fn release(&self, slot: u32, header: &Header) {
         self.home.queue.free(slot);
         self.live.set(self.live.get() - 1);
