@@ -44,7 +44,7 @@ async fn main() -> io::Result<()> {
         ready.readable().await?.retain_ready();
         loop {
             match events.next() {
-                Ok(event) if event.events().intersects(gone()) => {
+                Ok(event) if event.events().contains(inotify::ReadFlags::MOVE_SELF) => {
                     return print_news(&mut file).await;
                 }
                 Ok(_) => {}
