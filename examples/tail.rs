@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 #[cfg(target_os = "linux")]
-use loopline::io::{Async, Interest, Trigger, stdout};
+use loopline::io::{Async, Interest, Stdout, Trigger, stdout};
 #[cfg(target_os = "linux")]
 use rustix::{fs::inotify, io::Errno};
 
@@ -35,8 +35,9 @@ async fn main() -> io::Result<()> {
     let ready = Async::with_trigger(&watch, Interest::READABLE, Trigger::Foreign)?;
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut events = inotify::Reader::new(&watch, &mut buffer);
+    let output = stdout();
     loop {
-        print_news(&mut file).await?;
+        print_news(&mut file, &output).await?;
         // Its last name was removed. It is there as long as we have it open.
         if file.metadata()?.nlink() == 0 {
             return Ok(());
@@ -45,7 +46,7 @@ async fn main() -> io::Result<()> {
         loop {
             match events.next() {
                 Ok(event) if event.events().contains(inotify::ReadFlags::MOVE_SELF) => {
-                    return print_news(&mut file).await;
+                    return print_news(&mut file, &output).await;
                 }
                 Ok(_) => {}
                 Err(Errno::AGAIN) => break,
@@ -57,7 +58,7 @@ async fn main() -> io::Result<()> {
 
 /// Prints from where the last print ended. A file that has become shorter is read from its beginning.
 #[cfg(target_os = "linux")]
-async fn print_news(file: &mut File) -> io::Result<()> {
+async fn print_news(file: &mut File, output: &Stdout) -> io::Result<()> {
     if file.metadata()?.len() < file.stream_position()? {
         file.rewind()?;
     }
@@ -66,7 +67,7 @@ async fn print_news(file: &mut File) -> io::Result<()> {
         match file.read(&mut buf)? {
             0 => return Ok(()),
             // Whoever reads this slowly keeps only this task waiting.
-            n => stdout().write_all(&buf[..n]).await?,
+            n => output.write_all(&buf[..n]).await?,
         }
     }
 }

@@ -22,7 +22,6 @@ impl Interest {
 
     /// Returns what either holds.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "const, and named as elsewhere")]
     pub const fn add(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
