@@ -78,7 +78,6 @@ fn what_is_sent_is_received_and_the_end_is_told() {
     });
 }
 
-// contract 8
 #[test]
 fn a_full_pipe_waits_for_room_and_nobody_to_read_is_an_error() {
     block_on(async {
