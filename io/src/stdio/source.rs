@@ -1,11 +1,11 @@
 //! What a standard descriptor turns out to be, and how it is then read or written without blocking.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::task::{Context, Poll, ready};
 
 use loopline_runtime::budget::{self, Permit};
@@ -183,8 +183,10 @@ fn quiet() -> SendFlags {
 /// Opens what stands behind the descriptor once more, for a description of our own.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
 fn reopen(which: Which) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
     let reads = which.is_input();
-    let mut options = OpenOptions::new();
+    let mut options = std::fs::OpenOptions::new();
     options.read(reads).write(!reads);
     // Not to become the terminal that controls us.
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
