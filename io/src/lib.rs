@@ -6,8 +6,15 @@
 #[cfg(unix)]
 pub mod fd;
 pub mod net;
+#[cfg(all(unix, feature = "fd"))]
+pub mod pipe;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;
 
+#[cfg(all(unix, feature = "fd"))]
+pub mod stdio;
+
 mod adapter;
+#[cfg(unix)]
+mod interest;
 mod sys;

@@ -72,7 +72,7 @@ pub fn ctrl_c() -> CtrlC {
         let pair = take_pair()?;
         // Bytes of signals before this call.
         drain(pair);
-        Ok(FdSource::new(Reader(pair), Interest::Readable))
+        Ok(FdSource::new(Reader(pair), Interest::READABLE))
     });
     CtrlC { seen, events }
 }
