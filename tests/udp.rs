@@ -257,7 +257,7 @@ fn the_forms_for_code_that_polls_wait_and_are_woken() {
         assert_eq!(b.try_recv_from(&mut buf).unwrap(), (4, sender));
         let ready = soon(b.ready(Interest::Both)).await.unwrap();
         assert!(ready.readable && ready.writable && !ready.read_closed);
-        let mut op = || b.try_io(Interest::Readable, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+        let op = || b.try_io(Interest::Readable, || Err::<(), _>(ErrorKind::WouldBlock.into()));
         assert_eq!(op().unwrap_err().kind(), ErrorKind::WouldBlock);
         soon(sending).await.unwrap();
     });
