@@ -11,26 +11,45 @@ pub use incoming::{Incoming, Listener};
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
+#[cfg(feature = "socket")]
+pub use {options::Keepalive, tcp_socket::TcpSocket, udp_builder::UdpBuilder};
+#[cfg(all(unix, feature = "socket"))]
+pub use {received::Datagram, unix_fds::ReceivedFds, unix_socket::UnixSocket};
 #[cfg(unix)]
 pub use {unix_datagram::UnixDatagram, unix_listener::UnixListener, unix_stream::UnixStream};
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), feature = "socket"))]
+pub use unix_fds::UCred;
 
 mod accept;
 mod addr;
 mod datagram;
 mod futures_io;
 mod incoming;
+#[cfg(feature = "socket")]
+mod options;
 mod readiness;
+#[cfg(all(unix, feature = "socket"))]
+mod received;
 mod stream;
 mod tcp_listener;
 mod tcp_options;
+#[cfg(feature = "socket")]
+mod tcp_socket;
 mod tcp_stream;
 mod udp;
+#[cfg(feature = "socket")]
+mod udp_builder;
 mod udp_options;
 #[cfg(unix)]
 mod unix_addr;
 #[cfg(unix)]
 mod unix_datagram;
+#[cfg(all(unix, feature = "socket"))]
+mod unix_fds;
 #[cfg(unix)]
 mod unix_listener;
+#[cfg(all(unix, feature = "socket"))]
+mod unix_socket;
 #[cfg(unix)]
 mod unix_stream;

@@ -56,6 +56,11 @@ impl TcpListener {
         Self { adapter: Adapter::new(listener), nodelay: Cell::new(false) }
     }
 
+    #[cfg(feature = "socket")]
+    pub(super) fn adapter(&self) -> &Adapter<mio::net::TcpListener> {
+        &self.adapter
+    }
+
     /// Accepts a connection, and waits for one if there is none.
     ///
     /// Connections that failed before they were accepted are passed over. When the process or the

@@ -117,6 +117,11 @@ impl UnixDatagram {
         Self { adapter: Adapter::new(socket) }
     }
 
+    #[cfg(feature = "socket")]
+    pub(super) fn adapter(&self) -> &Adapter<net::UnixDatagram> {
+        &self.adapter
+    }
+
     /// Sets the peer: who [`Self::send`] sends to, and the only one that is received from.
     ///
     /// # Errors

@@ -63,6 +63,11 @@ impl UnixListener {
         Self { adapter: Adapter::new(listener) }
     }
 
+    #[cfg(feature = "socket")]
+    pub(super) fn adapter(&self) -> &Adapter<mio::net::UnixListener> {
+        &self.adapter
+    }
+
     /// Accepts a connection, and waits for one if there is none; as
     /// [`TcpListener::accept`](super::TcpListener::accept), a shortage of descriptors or memory included.
     ///
