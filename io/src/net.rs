@@ -8,6 +8,7 @@
 
 pub use addr::{Addrs, ToAddrs};
 pub use incoming::{Incoming, Listener};
+pub use limit::{Limit, Limited, Place, Shed};
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
@@ -26,6 +27,7 @@ mod addr;
 mod datagram;
 mod futures_io;
 mod incoming;
+mod limit;
 #[cfg(feature = "socket")]
 mod options;
 mod readiness;

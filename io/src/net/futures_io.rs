@@ -118,6 +118,64 @@ macro_rules! futures_io {
     };
 }
 
+/// What a limit counts reads and writes as what it holds; a reference to it, as a reference to that.
+macro_rules! limited {
+    ($Limited:ty, $T:ident: $self:ident => $inner:expr) => {
+        impl<$T> AsyncRead for $Limited
+        where
+            for<'a> &'a $T: AsyncRead,
+        {
+            fn poll_read(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_read(cx, buf)
+            }
+
+            fn poll_read_vectored(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_read_vectored(cx, bufs)
+            }
+        }
+
+        impl<$T> AsyncWrite for $Limited
+        where
+            for<'a> &'a $T: AsyncWrite,
+        {
+            fn poll_write(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_write_vectored(cx, bufs)
+            }
+
+            fn poll_flush($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut $inner).poll_flush(cx)
+            }
+
+            fn poll_close($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut $inner).poll_close(cx)
+            }
+        }
+    };
+}
+
+limited!(&super::Limited<T>, T: self => &***self);
+limited!(super::Limited<T>, T: self => &**self);
+
 futures_io!(super::TcpStream);
 #[cfg(unix)]
 futures_io!(super::UnixStream);
