@@ -90,6 +90,10 @@ macro_rules! stream {
 
             /// Writes from several buffers; as [`Self::write`].
             ///
+            /// To a peer that is gone, the system answers with SIGPIPE too, which Rust's own programs
+            /// ignore. A library in another's program has it ignored first, or writes one buffer at a
+            /// time.
+            ///
             /// # Errors
             ///
             /// What the system says.

@@ -20,10 +20,6 @@ use crate::adapter::{Adapter, Reading, Writing};
 ///
 /// Every method takes `&self`, as those of [`TcpStream`](super::TcpStream).
 ///
-/// A write to a peer that is gone is a `BrokenPipe` error. Where Rust did not start the program (a
-/// library in a C host), have SIGPIPE ignored there: the standard library sees to it only in programs
-/// of its own.
-///
 /// # Examples
 ///
 /// ```
