@@ -291,3 +291,26 @@ fn whether_a_datagram_was_cut_is_told() {
         assert!(poll_once(to.recv_msg(&mut [0; 4])).await.is_pending());
     });
 }
+
+// contract 40
+#[test]
+fn a_peek_at_a_unix_socket_leaves_what_is_there() {
+    block_on(async {
+        let mut buf = [0; 8];
+        let (a, b) = UnixStream::pair().unwrap();
+        for _ in 0..10 {
+            assert!(poll_once(b.peek(&mut buf)).await.is_pending());
+        }
+        soon(a.write_all(b"same")).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(soon(b.peek(&mut buf)).await.unwrap(), 4);
+        }
+        assert_eq!(soon(b.read(&mut buf)).await.unwrap(), 4);
+        assert!(poll_once(b.peek(&mut buf)).await.is_pending());
+        let (a, b) = UnixDatagram::pair().unwrap();
+        soon(a.send(b"same")).await.unwrap();
+        assert_eq!(soon(b.peek(&mut buf[..2])).await.unwrap(), 2);
+        assert_eq!(soon(b.recv(&mut buf)).await.unwrap(), 4);
+        assert!(poll_once(b.peek(&mut buf)).await.is_pending());
+    });
+}

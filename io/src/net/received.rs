@@ -1,4 +1,4 @@
-//! Datagrams with what the system knows of them: whether they were cut.
+//! Datagrams with what the system knows of them, whether they were cut; and looks at what is not taken.
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -10,7 +10,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SocketAddrAny, SocketAddrUnix,
 };
 
-use super::{UdpSocket, UnixDatagram};
+use super::{UdpSocket, UnixDatagram, UnixStream};
 use crate::adapter::Reading;
 
 /// What `recv_msg` received. Feature `socket`.
@@ -82,6 +82,30 @@ impl UnixDatagram {
         self.adapter().op::<Reading, _, _>(|socket, _| receive(socket, buf, unix_address))
     }
 }
+
+macro_rules! peek {
+    ($($Socket:ident),*) => {$(
+        impl $Socket {
+            /// Receives without taking: the next one to receive finds the same. Feature `socket`.
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            ///
+            /// # Cancel safety
+            ///
+            /// Strict.
+            pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                self.adapter().op::<Reading, _, _>(|socket, _| {
+                    let (n, _) = rustix::net::recv(socket, &mut *buf, RecvFlags::PEEK)?;
+                    Ok(n)
+                })
+            }
+        }
+    )*};
+}
+
+peek!(UnixStream, UnixDatagram);
 
 fn receive<A>(
     socket: impl AsFd,
