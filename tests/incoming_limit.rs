@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::Stream;
 use loopline::callback::Next;
 use loopline::net::{Limited, TcpListener, TcpStream, UnixListener, UnixStream};
 use loopline::time::{lag, sleep};
@@ -109,6 +110,23 @@ fn a_limit_may_be_changed_while_one_waits_for_a_place() {
     assert_eq!((streams.len(), incoming.live()), (4, 4));
     drop((streams, incoming));
     closes_clean(event_loop);
+}
+
+#[test]
+fn a_limit_that_is_raised_wakes_who_waits_for_a_place() {
+    block_on(async {
+        let (listener, addr) = listener().await;
+        let incoming = Rc::new(RefCell::new(listener.into_incoming().limit(0)));
+        let _clients = clients(addr, 1);
+        let polled = incoming.clone();
+        let waiting = spawn(std::future::poll_fn(move |cx| {
+            std::pin::Pin::new(&mut *polled.borrow_mut()).poll_next(cx)
+        }));
+        sleep(Duration::ZERO).await;
+        assert!(!waiting.is_finished());
+        incoming.borrow_mut().set_limit(1);
+        let _live = soon(waiting).await.unwrap().unwrap().unwrap();
+    });
 }
 
 #[test]

@@ -17,7 +17,7 @@ use loopline::net::UnixDatagram;
 use loopline::spawn;
 use loopline::time::{sleep, timeout};
 use net::{poll_once, soon};
-use support::{block_on, scaled};
+use support::{block_on, closes_clean, event_loop, scaled};
 use unix::Folder;
 
 #[test]
@@ -89,25 +89,33 @@ fn a_sender_waits_for_room_and_all_arrives_in_order() {
 
 // fault 26
 #[test]
-fn a_sender_that_is_not_connected_waits_for_room_too() {
+fn a_sender_that_is_not_connected_waits_for_room_too_and_does_not_spin() {
     let folder = Folder::new("room");
-    block_on(async {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let work = async {
         let path = folder.path("socket");
         let receiver = UnixDatagram::bind(&path).unwrap();
-        let sender = Rc::new(UnixDatagram::unbound().unwrap());
+        // Filled by another: what the receiver takes then makes no event for this one.
+        let other = UnixDatagram::unbound().unwrap();
         let mut queued = 0_u32;
-        while sender.try_send_to(&queued.to_le_bytes(), &path).is_ok() {
+        while other.try_send_to(&queued.to_le_bytes(), &path).is_ok() {
             queued += 1;
         }
+        let sender = Rc::new(UnixDatagram::unbound().unwrap());
         // Given up, it has sent nothing.
         for _ in 0..10 {
             assert!(poll_once(sender.send_to(b"never", &path)).await.is_pending());
         }
         assert!(timeout(Duration::from_millis(20), sender.send_to(b"never", &path)).await.is_err());
         let late = sender.clone();
-        let late = spawn(async move { late.send_to(&queued.to_le_bytes(), &path).await.unwrap() });
-        sleep(Duration::ZERO).await;
-        assert!(!late.is_finished());
+        let late = spawn(async move {
+            late.send_to(&queued.to_le_bytes(), &path).await.unwrap();
+        });
+        let before = handle.stats().turns;
+        sleep(Duration::from_millis(50)).await;
+        let turns = handle.stats().turns - before;
+        assert!(!late.is_finished() && turns < 20, "{turns} turns");
         for n in 0..=queued {
             let mut buf = [0; 8];
             assert_eq!(soon(receiver.recv(&mut buf)).await.unwrap(), 4);
@@ -115,7 +123,35 @@ fn a_sender_that_is_not_connected_waits_for_room_too() {
         }
         soon(late).await.unwrap();
         assert!(poll_once(receiver.recv(&mut [0; 8])).await.is_pending());
-    });
+    };
+    event_loop.block_on(work).unwrap();
+    closes_clean(event_loop);
+}
+
+// fault 26
+#[test]
+fn a_connected_sender_that_waits_for_room_does_not_spin() {
+    let folder = Folder::new("connected-room");
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let work = async {
+        let path = folder.path("socket");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let (other, sender) = (UnixDatagram::unbound().unwrap(), UnixDatagram::unbound().unwrap());
+        while other.try_send_to(b"other", &path).is_ok() {}
+        sender.connect(&path).unwrap();
+        let late = spawn(async move { sender.send(b"late").await.unwrap() });
+        sleep(Duration::ZERO).await;
+        let before = handle.stats().turns;
+        sleep(Duration::from_millis(50)).await;
+        let turns = handle.stats().turns - before;
+        assert!(!late.is_finished() && turns < 20, "{turns} turns");
+        let mut buf = [0; 8];
+        while soon(receiver.recv(&mut buf)).await.unwrap() != 4 {}
+        soon(late).await.unwrap();
+    };
+    event_loop.block_on(work).unwrap();
+    closes_clean(event_loop);
 }
 
 // contract 40

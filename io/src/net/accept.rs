@@ -87,14 +87,6 @@ impl Pause {
         self.sleep = Some(sleep(self.last));
     }
 
-    /// Begins one if none is under way.
-    #[cfg(unix)]
-    pub(super) fn begin_unless_begun(&mut self) {
-        if self.sleep.is_none() {
-            self.begin();
-        }
-    }
-
     fn end(&mut self) {
         self.last = Duration::ZERO;
     }

@@ -6,9 +6,9 @@ use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use loopline_runtime::budget;
 use loopline_runtime::registration::{Direction, WaitKey};
 
 use super::accept::Pause;
@@ -22,9 +22,9 @@ use crate::adapter::{Adapter, Reading, Writing};
 /// Every method takes `&self`, so one task can receive while another sends. An empty datagram is data
 /// like any other: `Ok(0)` is no end. Paths are as for [`UnixListener`](super::UnixListener).
 ///
-/// A sender waits while the receiver's queue is full. Of a socket that is *not* connected the system
-/// does not know whose queue, so it cannot tell when there is room: then the next try comes with the
-/// next event of the socket, at the latest after 100 ms.
+/// A sender waits while the receiver's queue is full. To a peer that this is connected to, the system
+/// tells when there is room; to any other it does not, and [`Self::send_to`] tries again after 5 ms at
+/// first, 100 ms at most. So connect where much is sent.
 ///
 /// # Truncation
 ///
@@ -163,18 +163,21 @@ impl UnixDatagram {
     ///
     /// Strict: a wait that is dropped has sent nothing.
     pub async fn send_to_addr(&self, buf: &[u8], target: &SocketAddr) -> io::Result<usize> {
-        let send = |socket: &net::UnixDatagram, _: &_| socket.send_to_addr(buf, target);
-        let mut sending = self.adapter.op::<Writing, _, _>(send);
         let mut pause = Pause::default();
         poll_fn(|cx| {
             loop {
-                if let Poll::Ready(sent) = Pin::new(&mut sending).poll(cx) {
-                    return Poll::Ready(sent);
-                }
-                // Whose queue is full is unknown to the poller; each pause is one more try.
-                pause.begin_unless_begun();
                 ready!(pause.poll(cx));
-                self.adapter.registration().assume_ready();
+                let permit = ready!(budget::poll_proceed(cx));
+                // Not by readiness: on Linux the poller calls the socket writable whatever the queue of the
+                // receiver, and says so again after each attempt that failed.
+                match self.adapter.cell().get().send_to_addr(buf, target) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause.begin(),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    sent => {
+                        permit.spend();
+                        return Poll::Ready(sent);
+                    }
+                }
             }
         })
         .await
@@ -186,8 +189,8 @@ impl UnixDatagram {
     ///
     /// `WouldBlock` if the receiver's queue is full.
     pub fn try_send_to(&self, buf: &[u8], target: impl AsRef<Path>) -> io::Result<usize> {
-        let target = address(target.as_ref())?;
-        self.adapter.try_io(Direction::Write, |socket| socket.send_to_addr(buf, &target))
+        // Whatever is known of the queue of the peer that this is connected to.
+        self.adapter.cell().get().send_to_addr(buf, &address(target.as_ref())?)
     }
 
     /// Ends sending, receiving or both.
