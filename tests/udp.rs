@@ -259,6 +259,9 @@ fn the_forms_for_code_that_polls_wait_and_are_woken() {
         assert!(ready.readable && ready.writable && !ready.read_closed);
         let op = || b.try_io(Interest::Readable, || Err::<(), _>(ErrorKind::WouldBlock.into()));
         assert_eq!(op().unwrap_err().kind(), ErrorKind::WouldBlock);
+        // Remembered: the next is not even tried.
+        let again = b.try_io(Interest::Readable, || -> std::io::Result<()> { panic!("tried") });
+        assert_eq!(again.unwrap_err().kind(), ErrorKind::WouldBlock);
         soon(sending).await.unwrap();
     });
 }
