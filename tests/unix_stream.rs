@@ -21,7 +21,7 @@ use loopline::spawn;
 use loopline::time::{sleep, timeout};
 use net::{descriptors, is_alone, poll_once, small_buffers, soon};
 use support::{block_on, closes_clean, event_loop, scaled};
-use unix::{Folder, send_urgent};
+use unix::Folder;
 
 /// A stream, and its far end as the standard library's, which blocks.
 fn with_peer() -> (UnixStream, std_unix::UnixStream) {
@@ -397,7 +397,7 @@ fn an_urgent_byte_neither_spins_nor_stops_a_stream() {
         .block_on(async {
             let (stream, mut peer) = with_peer();
             assert!(poll_once(stream.read(&mut [0; 8])).await.is_pending());
-            if send_urgent(&peer, b"!").is_err() {
+            if unix::send_urgent(&peer, b"!").is_err() {
                 return; // before Linux 5.15
             }
             let before = handle.stats().turns;
