@@ -24,7 +24,7 @@ impl Keys {
         Self([const { WaitKey::last_poller() }; 4])
     }
 
-    fn of(&mut self, direction: Direction) -> &mut WaitKey {
+    pub(crate) fn of(&mut self, direction: Direction) -> &mut WaitKey {
         &mut self.0[match direction {
             Direction::Read => 0,
             Direction::Write => 1,
