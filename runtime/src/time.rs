@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 pub use crate::interval::{Interval, MissedTickBehavior, Tick, Timer, interval, interval_at};
-pub use crate::sleep::{Sleep, sleep, sleep_until};
+pub use crate::sleep::{SendSleep, Sleep, sleep, sleep_until};
 pub use crate::timeout::{Elapsed, Timeout, timeout, timeout_at};
 
 use crate::clock::nanos;
