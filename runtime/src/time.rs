@@ -50,7 +50,7 @@ fn current<R>(f: impl FnOnce(&Shared) -> R) -> R {
 #[must_use]
 #[track_caller]
 pub fn now() -> Instant {
-    current(|shared| shared.clock.instant(shared.clock.read()))
+    current(|shared| shared.clock.read_instant())
 }
 
 /// Stops the clock of the running loop. From then on it moves only by [`advance`], or by jumping to
