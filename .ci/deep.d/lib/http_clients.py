@@ -6,11 +6,9 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
-from faults import kill_client_of
 from server import EXAMPLES, Server, main, measured, skip
 
 BIG = 1024 * 16 * 1024
@@ -44,6 +42,12 @@ class Curl:
             return open(body.name, "rb").read(), version, int(connects), int(sent)
 
 
+def keeps_http2():
+    """curl 7.88 (Debian 12) fails when it asks again by prior knowledge, with nginx too."""
+    version = re.search(r"curl (\d+)", subprocess.run(["curl", "-V"], capture_output=True, text=True).stdout)
+    return int(version[1]) >= 8
+
+
 def curl_asks():
     """curl by both versions: kept connections, chunks, uploads, Expect, a slow reader, an abort."""
     needs("curl")
@@ -57,13 +61,16 @@ def curl_asks():
             for version, name in (("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")):
                 body, spoken, *_ = curl("/", version)
                 assert body.startswith(b"Hello") and spoken == name, (body, spoken)
+                curl("/?with=query", version)
+                curl("/", version, "-H", "x-long: " + "a" * 6000)
                 body, *_ = curl("/nowhere", version, status=404)
                 assert b"nothing" in body
                 curl("/echo", version, status=405)
-                # five on one connection: only the first connects
-                five = [part for _ in range(4) for part in ("-o", os.devnull, curl.url + "/")]
-                _, _, connects, _ = curl("/", version, *five, requests=5)
-                assert connects == 0, f"the last of five made {connects} connections"
+                if name == "1.1" or keeps_http2():
+                    # five on one connection: only the first connects
+                    five = [part for _ in range(4) for part in ("-o", os.devnull, curl.url + "/")]
+                    _, _, connects, _ = curl("/", version, *five, requests=5)
+                    assert connects == 0, f"the last of five made {connects} connections"
                 body, *_ = curl("/big", version)
                 assert len(body) == BIG and set(body) == {ord(".")}, f"{len(body)} of {BIG} bytes"
                 body, *_ = curl("/slow", version)
@@ -184,9 +191,26 @@ def slow_clients():
 
 
 def killed_clients():
-    """A client process with 200 connections is killed: nothing stays behind."""
+    """wrk with 200 connections is killed while it asks: nothing stays behind."""
+    needs("wrk")
     with Server("http_server") as server:
-        kill_client_of(server)
+        base, count = server.fds(), 200
+        client = subprocess.Popen(
+            ["wrk", "-t", "1", "-c", str(count), "-d", "60s", "http://%s:%d/big" % server.address],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            end = time.monotonic() + 20
+            while server.fds() < base + count:
+                assert time.monotonic() < end, "the server does not take the connections"
+                time.sleep(0.02)
+        finally:
+            client.kill()
+            client.wait()
+        began = time.monotonic()
+        server.wait_fds(base, 20)
+        took = (time.monotonic() - began) * 1000
+        server.assert_quiet(2)
+        measured(f"{count} descriptors back to {base} in {took:.0f} ms")
 
 
 def our_client():
