@@ -1,10 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub use loopline_runtime::{
-    Builder, Cancelled, Child, ChildBuilder, Clock, Control, CurrentError, Deadlock, EventLoop,
-    Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError, JoinHandle,
-    Lane, LaneError, PanicPolicy, Remote, RemoteJoin, RunError, Scope, Scoped, StateError, Stats,
-    Straggler, TaskId, Turn, Wait, WaitError, block_on, closing, scope, spawn, try_scope,
+    Builder, Cancelled, Child, ChildBuilder, Clock, Control, Core, CurrentError, Deadlock,
+    EventLoop, Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError,
+    JoinHandle, JoinSet, Lane, LaneError, PanicPolicy, PerCore, Remote, RemoteJoin, RunError,
+    Scope, Scoped, StateError, Stats, Straggler, TaskId, Turn, Wait, WaitError, block_on, closing,
+    join, per_core, scope, select, spawn, spawn_blocking, task_local, try_join, try_scope,
     yield_now,
 };
 
@@ -27,6 +28,9 @@ pub mod io {
 #[cfg(all(unix, feature = "signal"))]
 pub use loopline_io::signal;
 
+#[cfg(feature = "extra")]
+pub mod extra;
+
 #[cfg(feature = "hyper")]
 pub use loopline_io::hyper_rt;
 
@@ -38,7 +42,10 @@ pub mod bridges {}
 
 /// How a turn works, and what is promised.
 #[doc = include_str!("guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[doc = include_str!("work.md")]
+    pub mod work {}
+}
 
 /// What the macros refuse, each case with one that compiles.
 #[cfg(all(doctest, feature = "macros"))]
@@ -52,8 +59,10 @@ pub use loopline_runtime::__private;
 /// Tasks: spawning, awaiting, cancelling, yielding.
 pub mod task {
     pub use loopline_runtime::budget;
+    pub use loopline_runtime::budget::{Unconstrained, consume_budget, unconstrained};
     pub use loopline_runtime::{
-        CancellationToken, Cancelled, Control, DropGuard, DropGuardRef, JoinError, JoinHandle,
-        TaskId, WaitForCancellationFuture, WaitForCancellationFutureOwned, spawn, yield_now,
+        AccessError, CancellationToken, Cancelled, Control, DropGuard, DropGuardRef, JoinError,
+        JoinHandle, JoinSet, LocalKey, TaskId, TaskLocalFuture, WaitForCancellationFuture,
+        WaitForCancellationFutureOwned, need_yield, spawn, spawn_blocking, yield_now,
     };
 }

@@ -197,7 +197,7 @@ fn an_embedder_can_turn_it_off() {
             told.recv().unwrap();
             waker.wake();
         });
-        let mut begun = (!detect).then(|| begun);
+        let mut begun = (!detect).then_some(begun);
         let ended = event_loop.block_on(poll_fn(|_| match begun.take() {
             Some(begun) => {
                 begun.send(()).unwrap();

@@ -11,12 +11,14 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use loopline::callback::{Next, channel, ping};
 use loopline::io::{FdSource, Interest};
+use loopline::sync::remote;
 use loopline::time::{self, Timer, interval, sleep};
 use loopline::{spawn, yield_now};
 use net::pair;
@@ -197,6 +199,33 @@ fn a_timeout_that_is_set_and_cancelled_allocates_nothing() {
     block_on(async {
         let taken = allocations_of(async || {
             time::timeout(Duration::from_secs(60), yield_now()).await.unwrap();
+        });
+        assert_eq!(taken.await, 0);
+    });
+}
+
+// fault 9; contract 45
+#[test]
+fn a_million_dropped_waits_of_remote_channels_allocate_nothing() {
+    block_on(async {
+        let (sender, mut receiver) = remote::mpsc::channel(1);
+        let (_never, mut message) = remote::oneshot::channel::<u32>();
+        let mut context = std::task::Context::from_waker(Waker::noop());
+        let waits = support::scaled(900);
+        let taken = allocations_of(async || {
+            for _ in 0..waits {
+                assert!(pin!(receiver.recv()).poll(&mut context).is_pending());
+                assert!(Pin::new(&mut message).poll(&mut context).is_pending());
+            }
+            sender.try_send(0).unwrap();
+            for _ in 0..waits {
+                let mut one = pin!(sender.send(1));
+                let mut two = pin!(sender.send(2));
+                assert!(one.as_mut().poll(&mut context).is_pending());
+                assert!(two.as_mut().poll(&mut context).is_pending());
+            }
+            assert_eq!(receiver.try_recv(), Ok(0));
+            assert_eq!(sender.capacity(), 1, "nobody is left in line");
         });
         assert_eq!(taken.await, 0);
     });

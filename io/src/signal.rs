@@ -16,9 +16,10 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use loopline_runtime::budget;
 
 use crate::fd::{FdSource, Interest};
 
@@ -89,14 +90,17 @@ impl Future for CtrlC {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let permit = ready!(budget::poll_proceed(cx));
         let this = self.get_mut();
         loop {
             if COUNT.load(Ordering::Relaxed) != this.seen {
+                permit.spend();
                 return Poll::Ready(Ok(()));
             }
             let events = match &mut this.events {
                 Ok(events) => events,
                 Err(error) => {
+                    permit.spend();
                     return Poll::Ready(Err(io::Error::new(error.kind(), error.to_string())));
                 }
             };

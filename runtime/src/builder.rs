@@ -67,9 +67,12 @@ impl<S: 'static> Builder<S> {
                 turn_items: 1024,
                 turn_time: 50_000,
                 lane_time: 100_000,
+                slow_items: None,
                 panic: PanicPolicy::Continue,
                 detect_deadlock: true,
                 label: None,
+                blocking_threads: 64,
+                blocking_idle: Duration::from_secs(10),
             },
             events: 1024,
             clock: Clock::Monotonic,
@@ -119,6 +122,13 @@ impl<S: 'static> Builder<S> {
         self
     }
 
+    /// Prints each item that holds the loop for longer than `limit` in one poll: its label, the place where
+    /// it was made, and for how long. Default: off; on, the clock is read once for each poll (25 ns).
+    pub fn report_slow_items(mut self, limit: Duration) -> Self {
+        self.config.slow_items = Some(nanos(limit));
+        self
+    }
+
     /// Sets how many events one wait can bring; more come at the next turn. Default: 1,024. At least 1.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.events = events.max(1);
@@ -164,6 +174,22 @@ impl<S: 'static> Builder<S> {
     /// signal handler that holds a copy of a waker made before.
     pub fn detect_deadlock(mut self, detect: bool) -> Self {
         self.config.detect_deadlock = detect;
+        self
+    }
+
+    /// Sets how many threads [`spawn_blocking`](crate::spawn_blocking) may have at a time. Default: 64.
+    /// At least 1.
+    ///
+    /// Further jobs wait until one is free. A loop that spawns none has no thread.
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads.max(1);
+        self
+    }
+
+    /// Sets after how long without a job a thread of [`spawn_blocking`](crate::spawn_blocking) ends.
+    /// Default: 10 s, by the system's clock also while that of the loop is paused.
+    pub fn blocking_idle(mut self, time: Duration) -> Self {
+        self.config.blocking_idle = time;
         self
     }
 

@@ -1,7 +1,7 @@
 //! Chance: the one source of randomness, used only for order that is not promised.
 //!
 //! Without a seed nothing is permuted. With one (`LOOPLINE_SEED`, `#[loopline::test(shuffle)]`,
-//! `Builder::seed`) a run can be repeated.
+//! `Builder::seed`) a run can be repeated. `select!` has to be fair without a seed too: see [`any_of`].
 
 use std::cell::Cell;
 
@@ -28,12 +28,13 @@ impl Chance {
     }
 
     fn next(&self) -> u64 {
-        let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.state.set(state);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        step(&self.state)
+    }
+
+    /// Picks one of `n` by the seed, or if there is none by the thread's own numbers.
+    #[inline]
+    pub(crate) fn any_of(&self, n: u32) -> u32 {
+        if self.is_seeded() { scale(self.next(), n) } else { any_of(n) }
     }
 
     /// Permutes the slice (Fisher-Yates) if there is a seed.
@@ -46,6 +47,37 @@ impl Chance {
             items.swap(i, (self.next() % (i as u64 + 1)) as usize);
         }
     }
+}
+
+thread_local! {
+    /// Where this thread is in its own numbers. They start the same on each, and come from nowhere else:
+    /// a run is what it would be the next time.
+    static OWN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Picks one of `n`, each as often as the others.
+///
+/// Not in turn: two choices made one after the other, again and again, would then always meet the same.
+#[inline]
+pub(crate) fn any_of(n: u32) -> u32 {
+    scale(OWN.with(step), n)
+}
+
+/// Takes the next number (splitmix64).
+#[inline]
+fn step(state: &Cell<u64>) -> u64 {
+    let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    state.set(next);
+    let mut z = next;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Scales a number down to one of `n`.
+#[inline]
+fn scale(number: u64, n: u32) -> u32 {
+    (((number >> 32) * u64::from(n)) >> 32) as u32
 }
 
 /// Reads `LOOPLINE_SEED`: a decimal or 0x-prefixed number.

@@ -1,6 +1,5 @@
 //! Sources that other threads feed: `channel` and `ping`.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,27 +10,12 @@ use futures_core::Stream;
 
 use crate::budget;
 use crate::outside::Outside;
-use crate::{waits, wake};
+use crate::sync::remote::mpsc::{UnboundedReceiver, unbounded};
+use crate::waits;
+use crate::wake;
 
-/// What both ends share; nothing that can panic, and no foreign code, runs under the lock.
-struct Shared<T> {
-    state: Mutex<State<T>>,
-}
-
-struct State<T> {
-    queue: VecDeque<T>,
-    /// Who waits for a message, or for the end.
-    waker: Option<Waker>,
-    senders: usize,
-    /// Cleared when the channel's receiving end is dropped.
-    open: bool,
-}
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub use crate::sync::remote::mpsc::UnboundedSender as Sender;
+pub use crate::sync::remote::mpsc::error::SendError;
 
 /// Makes a channel whose messages other threads send and a callback or task receives.
 ///
@@ -56,73 +40,16 @@ impl<T> Shared<T> {
 /// thread.join().unwrap().unwrap();
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[must_use]
 pub fn channel<T>() -> (Sender<T>, Channel<T>) {
-    let state = State { queue: VecDeque::new(), waker: None, senders: 1, open: true };
-    let shared = Arc::new(Shared { state: Mutex::new(state) });
-    (
-        Sender { shared: shared.clone() },
-        Channel { shared, batch: VecDeque::new(), outside: Outside::new() },
-    )
-}
-
-/// The sending end of a [`channel`]: cloneable, and `Send` if the messages are.
-pub struct Sender<T> {
-    shared: Arc<Shared<T>>,
-}
-
-impl<T> Sender<T> {
-    /// Sends a message. Never blocks for longer than a push takes.
-    ///
-    /// # Errors
-    ///
-    /// Gives the message back if the receiving end is gone.
-    pub fn send(&self, message: T) -> Result<(), SendError<T>> {
-        let mut state = self.shared.lock();
-        if !state.open {
-            return Err(SendError(message));
-        }
-        state.queue.push_back(message);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(())
-    }
-}
-
-impl<T> Clone for Sender<T> {
-    fn clone(&self) -> Self {
-        self.shared.lock().senders += 1;
-        Self { shared: self.shared.clone() }
-    }
-}
-
-impl<T> Drop for Sender<T> {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.senders -= 1;
-        let waker = if state.senders == 0 { state.waker.take() } else { None };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").finish_non_exhaustive()
-    }
+    let (sender, receiver) = unbounded("a message (callback::Channel)");
+    (sender, Channel(receiver))
 }
 
 /// The receiving end of a [`channel`]: a source, on whatever loop polls it.
-pub struct Channel<T> {
-    shared: Arc<Shared<T>>,
-    /// Messages taken over under one lock.
-    batch: VecDeque<T>,
-    outside: Outside,
-}
+///
+/// [`UnboundedReceiver`] with the method that all sources have.
+pub struct Channel<T>(UnboundedReceiver<T>);
 
 impl<T> Channel<T> {
     /// Waits for the next message; `None` once all senders are gone and everything was received.
@@ -131,15 +58,13 @@ impl<T> Channel<T> {
     ///
     /// Strict: a wait that is dropped has taken no message.
     pub async fn next(&mut self) -> Option<T> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+        self.0.recv().await
     }
 
     /// Takes the next message if there is one.
     pub fn try_next(&mut self) -> Option<T> {
-        if self.batch.is_empty() {
-            std::mem::swap(&mut self.batch, &mut self.shared.lock().queue);
-        }
-        self.batch.pop_front()
+        // Why there is none, `next` tells.
+        self.0.try_recv().ok()
     }
 }
 
@@ -149,64 +74,15 @@ impl<T> Stream for Channel<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let permit = ready!(budget::poll_proceed(cx));
-        let this = &mut *self;
-        if this.batch.is_empty() {
-            // Copied first: a foreign waker's clone must not run under the lock.
-            let waker = wake::copy(cx.waker());
-            let mut state = this.shared.lock();
-            std::mem::swap(&mut this.batch, &mut state.queue);
-            if this.batch.is_empty() {
-                if state.senders == 0 {
-                    this.outside.leave();
-                    return Poll::Ready(None);
-                }
-                let old = state.waker.replace(waker);
-                drop(state);
-                drop(old);
-                this.outside.join();
-                waits::note("a message (callback::Channel)");
-                return Poll::Pending;
-            }
-        }
-        permit.spend();
-        Poll::Ready(this.batch.pop_front())
-    }
-}
-
-impl<T> Drop for Channel<T> {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.open = false;
-        let (unread, waker) = (std::mem::take(&mut state.queue), state.waker.take());
-        drop(state);
-        drop((unread, waker));
+        self.0.poll_recv(cx)
     }
 }
 
 impl<T> fmt::Debug for Channel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("batch", &self.batch.len()).finish_non_exhaustive()
+        f.debug_struct("Channel").field("len", &self.0.len()).finish()
     }
 }
-
-/// The receiving end of a [`channel`] is gone; holds the message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SendError<T>(pub T);
-
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendError").finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the receiving end of the channel is gone")
-    }
-}
-
-impl<T> std::error::Error for SendError<T> {}
 
 /// Makes a source that other threads fire: pings that come before it is seen count as one.
 ///
@@ -301,6 +177,7 @@ impl Stream for PingSource {
         }
         if state.pings == 0 {
             this.outside.leave();
+            permit.spend();
             return Poll::Ready(None);
         }
         let old = state.waker.replace(waker);

@@ -35,10 +35,16 @@ pub(crate) struct Config {
     pub(crate) turn_time: Nanos,
     /// What a lane of weight one may use before the next one runs.
     pub(crate) lane_time: Nanos,
+    /// Polls that take longer are reported.
+    pub(crate) slow_items: Option<Nanos>,
     pub(crate) panic: PanicPolicy,
     /// Whether `run` and `run_until` report a deadlock.
     pub(crate) detect_deadlock: bool,
     pub(crate) label: Option<String>,
+    /// The most threads for blocking jobs.
+    pub(crate) blocking_threads: usize,
+    /// After this time without a job such a thread ends.
+    pub(crate) blocking_idle: Duration,
 }
 
 /// What a loop counts, cheaply.
@@ -49,6 +55,7 @@ pub(crate) struct Counters {
     pub(crate) parked: Cell<Nanos>,
     pub(crate) longest_item: Cell<Nanos>,
     pub(crate) lag: Cell<Nanos>,
+    pub(crate) slow_items: Cell<u64>,
 }
 
 /// A snapshot of an event loop's counters.
@@ -66,6 +73,9 @@ pub struct Stats {
     pub longest_item: Duration,
     /// The longest time the loop ran items without looking at the poller.
     pub lag: Duration,
+    /// Polls that were reported because they took too long:
+    /// [`Builder::report_slow_items`](crate::Builder::report_slow_items).
+    pub slow_items: u64,
     /// Items alive now: tasks and callbacks.
     pub items: usize,
     /// Timers set now, those included that fired and were not polled yet.

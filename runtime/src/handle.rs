@@ -10,6 +10,7 @@ use std::time::Instant;
 use futures_core::Stream;
 use futures_task::{FutureObj, LocalFutureObj, LocalSpawn, SpawnError};
 
+use crate::blocking;
 use crate::callback::{ForEach, Next};
 use crate::clock::system_now;
 use crate::config::Stats;
@@ -140,6 +141,19 @@ impl<S: 'static> Handle<S> {
         self.item().try_spawn(future)
     }
 
+    /// Runs a closure that blocks on another thread; as [`spawn_blocking`](crate::spawn_blocking), also
+    /// outside a turn.
+    ///
+    /// If the loop is gone, shutting down or full, the closure is dropped and the handle says cancelled.
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.item().spawn_blocking(f)
+    }
+
     /// Calls `callback` with each event of `source`, from the next turn on.
     ///
     /// The callback gets the event, the source itself (to answer, to change it, to replace it), and
@@ -165,13 +179,7 @@ impl<S: 'static> Handle<S> {
     /// Starts an item with a label or as background.
     #[track_caller]
     pub fn item(self) -> ItemBuilder<S> {
-        let meta = Meta {
-            label: None,
-            place: Location::caller(),
-            background: false,
-            child: false,
-            lane: 0,
-        };
+        let meta = Meta::new(Location::caller());
         ItemBuilder { handle: self, meta }
     }
 
@@ -317,6 +325,17 @@ impl<S: 'static> ItemBuilder<S> {
     {
         with_loop(self.handle.loop_id, |shared| insert(shared, future, self.meta, Start::Queue))
             .map_err(|(future, kind, _)| InsertError::new(future, kind))
+    }
+
+    /// Runs a closure that blocks on another thread; as [`Handle::spawn_blocking`].
+    pub fn spawn_blocking<F, T>(self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let loop_id = self.handle.loop_id;
+        let inserted = with_loop(loop_id, |shared| blocking::insert(shared, f, self.meta));
+        inserted.unwrap_or_else(blocking::refused)
     }
 
     /// Inserts the source; as [`Handle::insert`].

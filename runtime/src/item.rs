@@ -49,6 +49,14 @@ pub(crate) struct Meta {
     pub(crate) lane: u8,
 }
 
+impl Meta {
+    /// What holds of an item of which nothing was said.
+    #[inline]
+    pub(crate) const fn new(place: &'static Location<'static>) -> Self {
+        Self { label: None, place, background: false, child: false, lane: 0 }
+    }
+}
+
 /// What is known of an item from the start, in one byte. Its lane stands in its slot, where wakes look.
 #[derive(Clone, Copy)]
 struct Flags(u8);

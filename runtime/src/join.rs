@@ -88,6 +88,12 @@ impl<T> JoinHandle<T> {
         Cancelled(self)
     }
 
+    /// Takes the output if there is one; the handle must not be polled afterwards.
+    pub(crate) fn take(&self) -> Option<Result<T, JoinError>> {
+        let result = self.task.take()?;
+        Some(result.map_err(|payload| JoinError::new(self.id(), payload)))
+    }
+
     /// Returns a copyable control of this item.
     #[must_use]
     pub fn control(&self) -> Control {
@@ -103,11 +109,10 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let permit = ready!(budget::poll_proceed(cx));
-        match self.task.take() {
+        match self.take() {
             Some(result) => {
                 permit.spend();
-                let id = self.id();
-                Poll::Ready(result.map_err(|payload| JoinError::new(id, payload)))
+                Poll::Ready(result)
             }
             None => {
                 let header = self.task.header();
@@ -212,6 +217,12 @@ impl Control {
     #[must_use]
     pub fn id(self) -> TaskId {
         self.id
+    }
+
+    /// Whether the item has ended, or its loop is gone.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        !with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.holds(self.slot, self.id)))
     }
 
     /// Cancels the item: at once, or as its poll returns if it is being polled.

@@ -27,8 +27,10 @@ mod event_loop;
 mod turn;
 
 // Front doors.
+mod blocking;
 mod handle;
 mod lane;
+mod per_core;
 mod remote;
 mod shutdown;
 mod spawn;
@@ -42,6 +44,9 @@ mod closing;
 mod closing_wait;
 mod interval;
 mod join;
+mod join_set;
+mod macros;
+mod once;
 mod phase;
 pub mod registration;
 mod scope;
@@ -59,6 +64,7 @@ mod shared;
 
 // Parts that know nothing of the loop.
 mod phases;
+mod pool;
 mod reactor;
 mod task;
 mod timers;
@@ -82,9 +88,11 @@ mod fork;
 mod insert_error;
 mod item;
 mod labels;
+mod locals;
 mod segments;
 mod state;
 
+pub use blocking::spawn_blocking;
 pub use builder::Builder;
 pub use cancellation::{
     CancellationToken, DropGuard, DropGuardRef, WaitForCancellationFuture,
@@ -100,16 +108,30 @@ pub use handle::{Handle, ItemBuilder};
 pub use insert_error::{InsertError, InsertErrorKind};
 pub use item::TaskId;
 pub use join::{Cancelled, Control, JoinError, JoinHandle};
+pub use join_set::JoinSet;
 pub use lane::{Lane, LaneError};
+pub use locals::{AccessError, LocalKey, TaskLocalFuture};
+pub use per_core::{Core, PerCore, per_core};
 pub use remote::{Remote, RemoteJoin, WaitError};
 pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try_scope};
 pub use spawn::spawn;
 pub use state::StateError;
 pub use straggler::Straggler;
-pub use yield_now::yield_now;
+pub use yield_now::{need_yield, yield_now};
 
 /// What the macros expand to; not for anybody else.
 #[doc(hidden)]
 pub mod __private {
+    pub use std::future::{Future, IntoFuture, poll_fn};
+    pub use std::option::Option::Some;
+    pub use std::pin::pin;
+    pub use std::result::Result::Ok;
+    pub use std::task::{Poll, ready};
+    pub use std::{compile_error, panic, unreachable};
+
     pub use crate::entry::{TestOptions, main, test};
+    pub use crate::locals::new as local_key;
+    pub use crate::macros::{
+        Branch, FairTurns, FirstAlways, any_branch, branch, first_branch, poll_budget, round,
+    };
 }

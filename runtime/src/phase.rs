@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::budget;
 use crate::current::{with_current, with_loop};
 use crate::phases::Phase;
 use crate::shared::Shared;
@@ -29,7 +30,12 @@ impl Place {
 
     /// Ready when the phase came since the last call, with what `told` reads of the loop.
     #[track_caller]
-    fn poll<T>(&mut self, cx: &Context<'_>, told: impl FnOnce(&Shared) -> T) -> Poll<Option<T>> {
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        told: impl FnOnce(&Shared) -> T,
+    ) -> Poll<Option<T>> {
+        let permit = ready!(budget::poll_proceed(cx));
         let phase = self.phase;
         let bound = self.bound.or_else(|| {
             with_current(|shared| shared.map(|shared| (shared.id, shared.phases.add(phase))))
@@ -43,7 +49,10 @@ impl Place {
         with_loop(loop_id, |shared| {
             let Some(shared) = shared else { return Poll::Ready(None) };
             match shared.phases.poll(phase, key, shared.running_slot.get(), cx.waker()) {
-                Ok(()) => Poll::Ready(Some(told(shared))),
+                Ok(()) => {
+                    permit.spend();
+                    Poll::Ready(Some(told(shared)))
+                }
                 Err(old) => {
                     drop(old);
                     Poll::Pending

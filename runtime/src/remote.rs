@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use self::outcome::{Completer, Outcome, lock};
@@ -21,7 +21,7 @@ use crate::join::JoinError;
 use crate::mailbox::Mailbox;
 use crate::outside::Outside;
 use crate::shared::{Alive, Message, Shared};
-use crate::wake;
+use crate::{budget, wake};
 
 mod outcome;
 mod unheard;
@@ -186,7 +186,7 @@ fn start<S, F, Fut>(
     if outcome.lock().cancel {
         return;
     }
-    let meta = Meta { label: None, place, background: false, child: false, lane: 0 };
+    let meta = Meta::new(place);
     // On an error the future is dropped, and with it the completer: the join says cancelled.
     if let Ok(task) = shared.insert(work, meta, Start::Queue) {
         let header = task.header();
@@ -269,13 +269,7 @@ impl<T: Send + 'static> RemoteJoin<T> {
             let item = outcome.lock().item;
             let Some((slot, id)) = item else { return };
             // As an item: to drop the future is to run the user's code, and this is the collect phase.
-            let meta = Meta {
-                label: None,
-                place: Location::caller(),
-                background: true,
-                child: false,
-                lane: 0,
-            };
+            let meta = Meta { background: true, ..Meta::new(Location::caller()) };
             let loop_id = shared.id;
             let cancel = async move {
                 with_loop(loop_id, |shared| shared.map(|shared| shared.cancel(slot, id)));
@@ -292,10 +286,12 @@ impl<T> Future for RemoteJoin<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let permit = ready!(budget::poll_proceed(cx));
         let mut state = self.outcome.lock();
         if state.finished {
             let result = state.result.take();
             drop(state);
+            permit.spend();
             return Poll::Ready(result.expect("a RemoteJoin was polled after it gave its output"));
         }
         if state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {

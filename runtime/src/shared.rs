@@ -22,6 +22,7 @@ use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
 use crate::phases::{Phase, Phases};
+use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::run_queue::NONE;
 use crate::state::StateCell;
@@ -52,11 +53,15 @@ pub(crate) struct Shared {
     pub(crate) state: StateCell,
     pub(crate) phases: Phases,
     pub(crate) mailbox: Arc<Mailbox<Message>>,
+    /// Threads for blocking jobs; none until there is one.
+    pub(crate) pool: Pool,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) life: Cell<Life>,
     /// Woken at each end of an item while the loop shuts down.
-    pub(crate) drained: RefCell<Option<Waker>>,
+    pub(crate) drained: RefCell<Vec<Waker>>,
+    /// Items and children that wait for a graceful shutdown, and so are not ended by it.
+    pub(crate) askers: RefCell<Vec<TaskId>>,
     /// Asked when a graceful shutdown begins.
     pub(crate) closing: Closing,
     /// Set by `stop`, cleared by the `run` or `turn` that ends for it.
@@ -71,6 +76,10 @@ pub(crate) struct Shared {
     pub(crate) live: Cell<usize>,
     /// Items alive that keep `run` going.
     pub(crate) foreground: Cell<usize>,
+    /// Children of scopes alive.
+    pub(crate) children: Cell<usize>,
+    /// The children being polled now, each inside the one before.
+    pub(crate) polled_children: RefCell<Vec<TaskId>>,
     next_id: Cell<u64>,
     /// Where the block of ids ends that `next_id` is in.
     end_of_ids: Cell<u64>,
@@ -85,8 +94,14 @@ pub(crate) struct Shared {
     pub(crate) watches_deadlock: Cell<bool>,
     /// Set when the turn did not wait because nothing would end the wait.
     pub(crate) stuck: Cell<bool>,
+    /// How often in a row items went on only because they were asked what they wait for.
+    pub(crate) asked: Cell<u32>,
+    /// Items to run before the next look at the clock.
+    pub(crate) pace: Cell<usize>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
+    /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
+    pub(crate) over: Cell<bool>,
     pub(crate) remotes: Remotes,
     /// Shared by every wait here that another thread may end: see `outside`.
     pub(crate) outside: Arc<()>,
@@ -147,6 +162,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let inbox = parts.home.number.inbox();
         inbox.grow(0);
+        let pace = parts.config.check_every;
         Rc::new_cyclic(|this| Self {
             this: this.clone(),
             id: parts.id,
@@ -158,10 +174,12 @@ impl Shared {
             state: parts.state,
             phases: Phases::default(),
             mailbox: Arc::new(Mailbox::new(inbox)),
+            pool: Pool::new(parts.config.blocking_threads, parts.config.blocking_idle),
             config: parts.config,
             counters: Counters::default(),
             life: Cell::new(Life::Open),
-            drained: RefCell::new(None),
+            drained: RefCell::default(),
+            askers: RefCell::default(),
             closing: Closing::new(),
             stop: Cell::new(false),
             in_turn: Cell::new(false),
@@ -169,6 +187,8 @@ impl Shared {
             running_id: Cell::new(0),
             live: Cell::new(0),
             foreground: Cell::new(0),
+            children: Cell::new(0),
+            polled_children: RefCell::default(),
             next_id: Cell::new(0),
             end_of_ids: Cell::new(0),
             cancelling: Cell::new(0),
@@ -176,7 +196,10 @@ impl Shared {
             more_events: Cell::new(false),
             watches_deadlock: Cell::new(false),
             stuck: Cell::new(false),
+            asked: Cell::new(0),
+            pace: Cell::new(pace),
             last_check: Cell::new(0),
+            over: Cell::new(false),
             remotes: Remotes::default(),
             outside: Arc::new(()),
         })
@@ -249,6 +272,7 @@ impl Shared {
             time_parked: Duration::from_nanos(counters.parked.get()),
             longest_item: Duration::from_nanos(counters.longest_item.get()),
             lag: Duration::from_nanos(counters.lag.get()),
+            slow_items: counters.slow_items.get(),
             items: self.live.get(),
             timers: self.timers.borrow().len(),
             registrations: self.reactor.len(),

@@ -58,8 +58,7 @@ pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
 {
-    let meta =
-        Meta { label: None, place: Location::caller(), background: false, child: false, lane: 0 };
+    let meta = Meta::new(Location::caller());
     let inserted = with_current(|shared| {
         shared.map(|shared| insert(Some(shared), future, meta, Start::Queue))
     });

@@ -7,12 +7,26 @@
 //!
 //! A callback uses the `try_` forms, or the receiving end as its source: receivers are streams.
 
+mod barrier;
 pub mod broadcast;
 pub mod mpsc;
+mod mutex;
+mod notify;
+mod once_cell;
 pub mod oneshot;
+pub mod remote;
+mod rwlock;
 mod semaphore;
 pub mod watch;
 
+pub use self::barrier::{Barrier, BarrierWaitResult};
+pub use self::mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
+pub use self::notify::{Notifications, Notified, Notify, OwnedNotified};
+pub use self::once_cell::{OnceCell, SetError};
+pub use self::rwlock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard,
+    RwLockWriteGuard,
+};
 pub use self::semaphore::{
     AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,
 };

@@ -1,21 +1,23 @@
 //! One turn: park, collect, run, idle. The diagram is in the crate's documentation.
 //!
-//! User code runs in `run_rounds`, and for streams that wait for a phase in `run_phase`; both call
-//! `poll` below, which is the root future or `Shared::poll_item`.
+//! User code runs in `run`, and for streams that wait for a phase in `run_phase`; both call `poll`, which
+//! is the root future or `Shared::poll_item`.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::budget;
+pub(crate) use self::run::{poll, should_yield};
+use self::run::{run_rounds, run_timed};
 use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
-use crate::item::ItemCell;
 use crate::phases::Phase;
-use crate::run_queue::{Entry, MAIL, NONE, ROOT};
+use crate::run_queue::{MAIL, NONE, ROOT};
 use crate::shared::Shared;
-use crate::wake::{self, Word};
+use crate::wake;
+
+mod run;
 
 /// The root future of `run_until`, polled in the same queue as the items; Ready once.
 pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) -> Poll<()> + 'a;
@@ -48,8 +50,8 @@ pub(crate) fn turn(
     }
     fire_timers(shared, began, mark);
     collect_inbox(shared);
-    if shared.home.queue.has_lanes() {
-        run_lanes(shared, root, began);
+    if shared.home.queue.has_lanes() || shared.config.slow_items.is_some() {
+        run_timed(shared, root, began);
     } else {
         run_rounds(shared, root, began);
     }
@@ -105,6 +107,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
         shared.clock.refresh();
         return waited;
     }
+    shared.asked.set(0);
     note_lag(shared, shared.clock.now(), entered);
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
@@ -227,74 +230,6 @@ fn collect_mail(shared: &Shared) {
     shared.home.number.inbox().wake(MAIL);
 }
 
-/// Runs rounds until nothing is queued or the turn has had its share.
-#[inline(never)] // a loop of its own: it needs all registers
-fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
-    shared.last_check.set(began);
-    let queue = &shared.home.queue;
-    let (every, most) = (shared.config.check_every, shared.config.turn_items);
-    let mut ran = 0;
-    // How many more to run before the next check; the one number that the loop counts.
-    let mut batch = every.min(most);
-    let mut left = batch;
-    // A round is what was queued when it began, so an item runs at most once in it.
-    // With a lane made meanwhile this goes on in the next turn, fairly.
-    'turn: while !queue.has_lanes() && queue.begin_round() {
-        while let Some(entry) = queue.pop() {
-            let done = poll(shared, root, &entry);
-            left -= 1;
-            if done {
-                break 'turn;
-            }
-            if left == 0 {
-                ran += batch;
-                batch = every.min(most - ran);
-                left = batch;
-                // With nothing left there is no need to ask: the turn ends by itself.
-                if batch == 0 || queue.due() != 0 && turn_is_over(shared, began) {
-                    break 'turn;
-                }
-            }
-        }
-    }
-    add(&shared.counters.items_run, (ran + batch - left) as u64);
-}
-
-/// Runs items of all lanes until nothing is queued or the turn has had its share. The clock is read for
-/// each, to charge its lane.
-#[cold]
-fn run_lanes(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
-    shared.last_check.set(began);
-    let queue = &shared.home.queue;
-    let (every, most) = (shared.config.check_every, shared.config.turn_items);
-    let mut before = shared.clock.read();
-    let mut ran = 0;
-    while ran < most {
-        let Some(entry) = queue.pop_fair() else { break };
-        let lane = entry.lane();
-        let done = poll(shared, root, &entry);
-        let after = shared.clock.read();
-        queue.charge(lane, after.saturating_sub(before));
-        before = after;
-        ran += 1;
-        if done || ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began) {
-            break;
-        }
-    }
-    add(&shared.counters.items_run, ran as u64);
-}
-
-/// Whether a turn that has work left should look at the poller now.
-fn turn_is_over(shared: &Shared, began: Nanos) -> bool {
-    if shared.clock.is_paused() || shared.chance.is_seeded() {
-        // A run that can be repeated does not depend on how fast it was.
-        return false;
-    }
-    let now = shared.clock.read();
-    raise(&shared.counters.longest_item, now.saturating_sub(shared.last_check.replace(now)));
-    now.saturating_sub(began) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
-}
-
 /// Runs the streams that wait for a phase, each in its item, now.
 fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     let queue = &shared.home.queue;
@@ -321,31 +256,6 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
         }
     }
     add(&shared.counters.items_run, ran);
-}
-
-/// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
-#[inline]
-pub(crate) fn poll(shared: &Shared, root: &mut Root<'_>, entry: &Entry<'_, ItemCell>) -> bool {
-    if entry.slot == ROOT {
-        return poll_root(shared, root, entry.word());
-    }
-    shared.poll_item(entry);
-    false
-}
-
-/// Polls the root future. Its panics are its caller's and unwind through the turn.
-fn poll_root(shared: &Shared, root: &mut Root<'_>, word: Word) -> bool {
-    struct Rest<'a>(&'a Shared);
-    impl Drop for Rest<'_> {
-        fn drop(&mut self) {
-            self.0.running_slot.set(NONE);
-        }
-    }
-    shared.running_slot.set(ROOT);
-    let _rest = Rest(shared);
-    let waker = wake::waker(word);
-    budget::grant(shared.config.operations);
-    root(&mut Context::from_waker(&waker)).is_ready()
 }
 
 #[cfg(test)]

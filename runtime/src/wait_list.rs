@@ -109,6 +109,13 @@ impl<T> WaitList<T> {
         Some((&mut self.nodes[index].value, waker))
     }
 
+    /// Reaches the last wait, as [`WaitList::reach`] the first.
+    pub(crate) fn reach_last(&mut self) -> Option<(&mut T, Waker)> {
+        let index = self.tail;
+        let waker = self.unlink(index)?;
+        Some((&mut self.nodes[index].value, waker))
+    }
+
     /// Reaches a wait out of its turn; `None` if it was reached already.
     pub(crate) fn reach_at(&mut self, key: &Key) -> Option<Waker> {
         self.unlink(key.0)

@@ -1,7 +1,11 @@
-//! `yield_now`: the other items first.
+//! Yielding: `yield_now`, and `need_yield`, which says when it is time to.
 
 use std::future::poll_fn;
 use std::task::Poll;
+
+use crate::budget;
+use crate::current::with_current;
+use crate::turn::should_yield;
 
 /// Lets everything else that is queued run first: the task goes to the end of the queue.
 ///
@@ -30,4 +34,34 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+/// Whether it is time to [`yield_now`]: the budget of this poll is used up, the turn has had its share
+/// of time, or a timer is due.
+///
+/// For work that takes long without awaiting anything. One call costs a look at the clock, so ask once
+/// per some microseconds of work. What yields upon it runs again when the loop has looked at timers and
+/// the system.
+///
+/// Under a clock that is paused, or an order that is seeded, time does not count and this is true only
+/// when the budget is used up: such a run does not depend on how fast it was. Never true where no event
+/// loop runs.
+///
+/// # Examples
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let mut sum = 0_u64;
+/// for n in 0..10_000 {
+///     sum += n; // .. or something that takes a while
+///     if n % 1000 == 0 && loopline_runtime::need_yield() {
+///         loopline_runtime::yield_now().await;
+///     }
+/// }
+/// assert_eq!(sum, 49_995_000);
+/// # });
+/// ```
+#[must_use]
+pub fn need_yield() -> bool {
+    !budget::has_budget_remaining() || with_current(|shared| shared.is_some_and(should_yield))
 }

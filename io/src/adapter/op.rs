@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use loopline_runtime::budget;
 use loopline_runtime::registration::{Direction, Registration, WaitKey};
 
 use super::{Adapter, Way};
@@ -70,7 +71,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let Some(done) = this.done.take() {
-            return Poll::Ready(Ok(done));
+            return match poll_nothing(cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(done)),
+                Poll::Pending => {
+                    this.done = Some(done);
+                    Poll::Pending
+                }
+            };
         }
         match ready!(Pin::new(&mut this.op).poll(cx)) {
             Ok(Some(done)) => Poll::Ready(Ok(done)),
@@ -78,6 +85,13 @@ where
             Err(error) => Poll::Ready(Err(error)),
         }
     }
+}
+
+/// Does nothing, which counts as well: a loop of it would never yield.
+#[cold]
+fn poll_nothing(cx: &mut Context<'_>) -> Poll<()> {
+    ready!(budget::poll_proceed(cx)).spend();
+    Poll::Ready(())
 }
 
 /// Goes on after the first operation, which nearly always was all.

@@ -2,16 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::pin::Pin;
+use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
-use crate::waiters::{Key, WaitList, wake};
-use crate::wake::copy;
-use crate::{budget, waits};
+use crate::waiters::{WaitList, wake};
 
+mod acquire;
 mod permit;
 
+pub(super) use self::acquire::{Acquire, Purpose};
 pub use self::permit::{AcquireError, OwnedSemaphorePermit, SemaphorePermit, TryAcquireError};
 
 /// A number of permits; who wants more than there are waits in line.
@@ -45,12 +45,32 @@ pub use self::permit::{AcquireError, OwnedSemaphorePermit, SemaphorePermit, TryA
 /// assert_eq!(limit.available_permits(), 2);
 /// # });
 /// ```
+///
+/// It stays on its thread:
+///
+/// ```compile_fail,E0277
+/// let semaphore = loopline_runtime::sync::Semaphore::new(1);
+/// std::thread::spawn(move || semaphore.available_permits());
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let semaphore = loopline_runtime::sync::Semaphore::new(1);
+/// loopline_runtime::spawn(async move { semaphore.available_permits() });
+/// # });
+/// ```
 pub struct Semaphore {
     permits: Cell<usize>,
     closed: Cell<bool>,
     /// Who waits. A wait that was reached has all its permits, unless the semaphore was closed.
     waiters: RefCell<WaitList<Want>>,
+    /// !Send: it is of the tasks of one thread.
+    _thread: PhantomData<*const ()>,
 }
+
+// Nothing in it can be seen half changed.
+impl UnwindSafe for Semaphore {}
+impl RefUnwindSafe for Semaphore {}
 
 /// What one wait asked for.
 #[derive(Debug)]
@@ -76,6 +96,7 @@ impl Semaphore {
             permits: Cell::new(permits),
             closed: Cell::new(false),
             waiters: RefCell::new(WaitList::new()),
+            _thread: PhantomData,
         }
     }
 
@@ -94,10 +115,8 @@ impl Semaphore {
     pub fn add_permits(&self, n: usize) {
         let permits = self.permits.get().checked_add(n);
         let permits = permits.filter(|permits| *permits <= Self::MAX_PERMITS);
-        self.permits.set(permits.expect("a semaphore has MAX_PERMITS at most"));
-        if !self.waiters.borrow().is_empty() {
-            self.hand_out();
-        }
+        assert!(permits.is_some(), "a semaphore has MAX_PERMITS at most");
+        self.release(n);
     }
 
     /// Takes up to `n` available permits away for good. Returns how many.
@@ -117,7 +136,8 @@ impl Semaphore {
     ///
     /// Strict: only the place in line is lost.
     pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.acquire_many(1).await
+        Acquire::<Self>::new(self, 1).await?;
+        Ok(SemaphorePermit { semaphore: self, permits: 1 })
     }
 
     /// Waits for `n` permits together.
@@ -130,7 +150,7 @@ impl Semaphore {
     ///
     /// Strict: only the place in line is lost.
     pub async fn acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        Acquire::new(self, n as usize).await?;
+        Acquire::<Self>::new(self, n as usize).await?;
         Ok(SemaphorePermit { semaphore: self, permits: n as usize })
     }
 
@@ -149,8 +169,12 @@ impl Semaphore {
     ///
     /// If there are not, or the semaphore is closed.
     pub fn try_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
-        self.try_take(n as usize)?;
-        Ok(SemaphorePermit { semaphore: self, permits: n as usize })
+        self.try_permits(n as usize)
+    }
+
+    fn try_permits(&self, n: usize) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.try_take(n)?;
+        Ok(SemaphorePermit { semaphore: self, permits: n })
     }
 
     /// As [`Semaphore::acquire`], with a permit that borrows nothing.
@@ -161,9 +185,10 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Strict.
+    /// Strict: only the place in line is lost.
     pub async fn acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.acquire_many_owned(1).await
+        Acquire::<Self>::new(&self, 1).await?;
+        Ok(OwnedSemaphorePermit { semaphore: self, permits: 1 })
     }
 
     /// As [`Semaphore::acquire_many`], with permits that borrow nothing.
@@ -174,12 +199,12 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Strict.
+    /// Strict: only the place in line is lost.
     pub async fn acquire_many_owned(
         self: Rc<Self>,
         n: u32,
     ) -> Result<OwnedSemaphorePermit, AcquireError> {
-        Acquire::new(&self, n as usize).await?;
+        Acquire::<Self>::new(&self, n as usize).await?;
         Ok(OwnedSemaphorePermit { semaphore: self, permits: n as usize })
     }
 
@@ -221,8 +246,18 @@ impl Semaphore {
         self.closed.get()
     }
 
+    /// Gives back permits that were taken.
     #[inline]
-    fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
+    pub(super) fn release(&self, n: usize) {
+        // Saturates only if many were added while as many were out; a drop must not panic for it.
+        self.permits.set(self.permits.get().saturating_add(n));
+        if !self.waiters.borrow().is_empty() {
+            self.hand_out();
+        }
+    }
+
+    #[inline]
+    pub(super) fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
         if self.closed.get() {
             return Err(TryAcquireError::Closed);
         }
@@ -237,7 +272,7 @@ impl Semaphore {
     fn hand_out(&self) {
         loop {
             let mut waiters = self.waiters.borrow_mut();
-            let Some(want) = waiters.first() else { return };
+            let Some(want) = waiters.first().filter(|_| !self.closed.get()) else { return };
             let given = want.missing.min(self.permits.get());
             want.missing -= given;
             self.permits.set(self.permits.get() - given);
@@ -248,84 +283,6 @@ impl Semaphore {
             drop(waiters);
             reached.into_iter().for_each(wake);
         }
-    }
-}
-
-/// Waits for permits; its owner makes them into a permit of its kind.
-struct Acquire<'a> {
-    semaphore: &'a Semaphore,
-    n: usize,
-    /// Its place in line, once it waits.
-    key: Option<Key>,
-}
-
-impl<'a> Acquire<'a> {
-    fn new(semaphore: &'a Semaphore, n: usize) -> Self {
-        Self { semaphore, n, key: None }
-    }
-
-    #[cold]
-    fn wait(&mut self, cx: &Context<'_>) {
-        let waker = copy(cx.waker());
-        // What there is goes to the first in line, also if it is not enough.
-        let given = self.semaphore.permits.take();
-        let want = Want { all: self.n, missing: self.n - given };
-        self.key = Some(self.semaphore.waiters.borrow_mut().push(want, waker));
-    }
-
-    fn is_waiting(&self, key: &Key, cx: &Context<'_>) -> bool {
-        let waiters = self.semaphore.waiters.borrow();
-        let (waiting, wakes) = (waiters.is_waiting(key), waiters.wakes(key, cx.waker()));
-        drop(waiters);
-        if !wakes {
-            let waker = copy(cx.waker());
-            let old = self.semaphore.waiters.borrow_mut().set_waker(key, waker);
-            drop(old);
-        }
-        waiting
-    }
-}
-
-impl Future for Acquire<'_> {
-    type Output = Result<(), AcquireError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let permit = ready!(budget::poll_proceed(cx));
-        let this = &mut *self;
-        let result = match &this.key {
-            None => match this.semaphore.try_take(this.n) {
-                Err(TryAcquireError::NoPermits) => {
-                    this.wait(cx);
-                    None
-                }
-                taken => Some(taken.map_err(|_| AcquireError(()))),
-            },
-            Some(key) if this.is_waiting(key, cx) => None,
-            Some(_) => this.key.take().map(|key| {
-                let (want, _) = this.semaphore.waiters.borrow_mut().take(key);
-                if want.missing == 0 {
-                    return Ok(());
-                }
-                this.semaphore.add_permits(want.all - want.missing);
-                Err(AcquireError(()))
-            }),
-        };
-        let Some(result) = result else {
-            waits::note("a permit (Semaphore)");
-            return Poll::Pending;
-        };
-        permit.spend();
-        Poll::Ready(result)
-    }
-}
-
-impl Drop for Acquire<'_> {
-    fn drop(&mut self) {
-        let Some(key) = self.key.take() else { return };
-        let (want, waker) = self.semaphore.waiters.borrow_mut().take(key);
-        drop(waker);
-        // What it had goes to the next in line.
-        self.semaphore.add_permits(want.all - want.missing);
     }
 }
 

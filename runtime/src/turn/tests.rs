@@ -174,3 +174,21 @@ fn who_waits_for_a_source_of_a_loop_that_ends_is_told() {
     second.turn(&mut (), Duration::from_secs(10)).unwrap();
     assert!(task.is_finished());
 }
+
+#[test]
+fn items_that_take_long_bring_the_look_at_the_clock_forward() {
+    let mut event_loop = EventLoop::<()>::builder().build().unwrap();
+    let pace = |each: Duration| {
+        crate::current::with_current(|shared| {
+            let shared = shared.unwrap();
+            super::run::set_pace(shared, each.as_nanos() as u64);
+            shared.pace.get()
+        })
+    };
+    event_loop
+        .block_on(async {
+            let paces = [0, 1, 12, 13, 30, 50, 1000, 1].map(|us| pace(Duration::from_micros(us)));
+            assert_eq!(paces, [64, 64, 64, 3, 1, 1, 1, 64]);
+        })
+        .unwrap();
+}

@@ -21,7 +21,7 @@ fn waits_are_reached_in_order_whatever_was_taken_out_between() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        match random % 5 {
+        match random % 6 {
             0 | 1 if keys.len() < 200 => {
                 keys.push((n, list.push(n, any_waker(n as usize))));
                 model.push_back(n);
@@ -29,6 +29,10 @@ fn waits_are_reached_in_order_whatever_was_taken_out_between() {
             2 => {
                 let reached = list.reach().map(|(value, waker)| (*value, waker.data().addr()));
                 assert_eq!(reached, model.pop_front().map(|n| (n, n as usize)));
+            }
+            4 => {
+                let reached = list.reach_last().map(|(value, waker)| (*value, waker.data().addr()));
+                assert_eq!(reached, model.pop_back().map(|n| (n, n as usize)));
             }
             3 if !keys.is_empty() => {
                 let index = (random >> 8) as usize % keys.len();

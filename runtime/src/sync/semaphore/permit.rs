@@ -9,8 +9,8 @@ use super::Semaphore;
 #[must_use = "the permits go back when this is dropped"]
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
-    pub(super) semaphore: &'a Semaphore,
-    pub(super) permits: usize,
+    pub(in crate::sync) semaphore: &'a Semaphore,
+    pub(in crate::sync) permits: usize,
 }
 
 /// Permits of a [`Semaphore`] that borrow nothing; given back when it is dropped.
@@ -48,6 +48,12 @@ impl OwnedSemaphorePermit {
 }
 
 impl<'a> SemaphorePermit<'a> {
+    /// Returns the semaphore of the permits.
+    #[must_use]
+    pub fn semaphore(&self) -> &'a Semaphore {
+        self.semaphore
+    }
+
     /// Splits `n` permits off, or returns `None` if there are fewer.
     #[must_use]
     pub fn split(&mut self, n: usize) -> Option<Self> {
@@ -85,7 +91,7 @@ macro_rules! permit {
         impl Drop for $permit {
             #[inline]
             fn drop(&mut self) {
-                self.semaphore.add_permits(self.permits);
+                self.semaphore.release(self.permits);
             }
         }
     )*};

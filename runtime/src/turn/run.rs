@@ -1,0 +1,174 @@
+//! The run phase: rounds of items, in order, until nothing is queued or the turn has had its share.
+
+use std::panic::catch_unwind;
+use std::task::Context;
+use std::time::Duration;
+
+use super::Root;
+use crate::budget;
+use crate::clock::Nanos;
+use crate::config::{add, raise};
+use crate::item::ItemCell;
+use crate::run_queue::{Entry, NONE, ROOT};
+use crate::shared::Shared;
+use crate::straggler::Straggler;
+use crate::wake::{self, Word};
+
+/// Runs rounds until nothing is queued or the turn has had its share.
+#[inline(never)] // a loop of its own: it needs all registers
+pub(super) fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
+    shared.last_check.set(began);
+    shared.over.set(false);
+    let queue = &shared.home.queue;
+    let most = shared.config.turn_items;
+    let mut ran = 0;
+    // How many more to run before the next check; the one number that the loop counts.
+    let mut batch = shared.pace.get().min(most);
+    let mut left = batch;
+    // A round is what was queued when it began, so an item runs at most once in it.
+    // With a lane made meanwhile this goes on in the next turn, fairly.
+    'turn: while !queue.has_lanes() && queue.begin_round() {
+        while let Some(entry) = queue.pop() {
+            let done = poll(shared, root, &entry);
+            left -= 1;
+            if done {
+                break 'turn;
+            }
+            if left == 0 {
+                ran += batch;
+                // With nothing left there is no need to ask: the turn ends by itself.
+                let over = queue.due() != 0 && turn_is_over(shared, began, batch);
+                batch = shared.pace.get().min(most - ran);
+                left = batch;
+                if batch == 0 || over {
+                    break 'turn;
+                }
+            }
+        }
+        if shared.over.get() {
+            break;
+        }
+    }
+    add(&shared.counters.items_run, (ran + batch - left) as u64);
+}
+
+/// As `run_rounds`, with a look at the clock after each item: to charge its lane, where there are lanes,
+/// and to report it if it took too long.
+#[cold]
+pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
+    shared.last_check.set(began);
+    shared.over.set(false);
+    let queue = &shared.home.queue;
+    let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    queue.drop_stale_of_idle_lanes();
+    let mut before = shared.clock.read();
+    let mut ran = 0;
+    while ran < most {
+        let Some(entry) = next_timed(shared) else { break };
+        let (slot, lane) = (entry.slot, entry.lane());
+        // Asked before, as the item may end.
+        let limit = shared.config.slow_items;
+        let item =
+            limit.and_then(|_| shared.item_in(slot)).map(|item| Straggler::of(item.header()));
+        let done = poll(shared, root, &entry);
+        let after = shared.clock.read();
+        let took = after.saturating_sub(before);
+        queue.charge(lane, took);
+        if limit.is_some_and(|limit| took > limit) {
+            report_slow(shared, item, took);
+        }
+        before = after;
+        ran += 1;
+        if done || shared.over.get() {
+            break;
+        }
+        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began, every) {
+            break;
+        }
+    }
+    add(&shared.counters.items_run, ran as u64);
+}
+
+fn next_timed(shared: &Shared) -> Option<Entry<'_, ItemCell>> {
+    let queue = &shared.home.queue;
+    if queue.has_lanes() {
+        return queue.pop_fair();
+    }
+    queue.pop().or_else(|| if queue.begin_round() { queue.pop() } else { None })
+}
+
+/// Says who held the loop; `None`: the root future.
+fn report_slow(shared: &Shared, item: Option<Straggler>, took: Nanos) {
+    add(&shared.counters.slow_items, 1);
+    let name = shared.config.label.as_deref().unwrap_or("loopline");
+    let who = item.map_or_else(|| String::from("the future it runs for"), |item| item.to_string());
+    let took = Duration::from_nanos(took);
+    // `eprintln` panics if nobody reads standard error any more.
+    let _ = catch_unwind(|| eprintln!("{name}: {who} held the loop for {took:?}"));
+}
+
+/// Whether a turn that has work left should look at the poller now. So many items ran since the last
+/// time this was asked.
+fn turn_is_over(shared: &Shared, began: Nanos, items: usize) -> bool {
+    if shared.clock.is_paused() || shared.chance.is_seeded() {
+        // A run that can be repeated does not depend on how fast it was.
+        return false;
+    }
+    let now = shared.clock.read();
+    let took = now.saturating_sub(shared.last_check.replace(now));
+    raise(&shared.counters.longest_item, took);
+    set_pace(shared, took / items as u64);
+    has_used_its_share(shared, began, now)
+}
+
+/// Sets how many items run before the next check: as many as were said, unless they take so long each
+/// that timers would be late by more than a few shares of a turn.
+pub(super) fn set_pace(shared: &Shared, each: Nanos) {
+    let (share, most) = (shared.config.turn_time, shared.config.check_every);
+    let is_slow = each > share / 4;
+    shared.pace.set(if is_slow { ((share / each) as usize).clamp(1, most) } else { most });
+}
+
+fn has_used_its_share(shared: &Shared, began: Nanos, now: Nanos) -> bool {
+    now.saturating_sub(began) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
+}
+
+/// Whether the item that runs should yield; then the turn ends with this round, or where there are lanes
+/// with this item.
+pub(crate) fn should_yield(shared: &Shared) -> bool {
+    if shared.clock.is_paused() || shared.chance.is_seeded() {
+        // As in `turn_is_over`.
+        return false;
+    }
+    let over = has_used_its_share(shared, shared.clock.now(), shared.clock.read());
+    if over {
+        // Or the item would be run again, and yield again, until the next check.
+        shared.over.set(true);
+    }
+    over
+}
+
+/// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
+#[inline]
+pub(crate) fn poll(shared: &Shared, root: &mut Root<'_>, entry: &Entry<'_, ItemCell>) -> bool {
+    if entry.slot == ROOT {
+        return poll_root(shared, root, entry.word());
+    }
+    shared.poll_item(entry);
+    false
+}
+
+/// Polls the root future. Its panics are its caller's and unwind through the turn.
+fn poll_root(shared: &Shared, root: &mut Root<'_>, word: Word) -> bool {
+    struct Rest<'a>(&'a Shared);
+    impl Drop for Rest<'_> {
+        fn drop(&mut self) {
+            self.0.running_slot.set(NONE);
+        }
+    }
+    shared.running_slot.set(ROOT);
+    let _rest = Rest(shared);
+    let waker = wake::waker(word);
+    budget::grant(shared.config.operations);
+    root(&mut Context::from_waker(&waker)).is_ready()
+}
