@@ -5,6 +5,8 @@
 
 #[cfg(unix)]
 pub mod fd;
+#[cfg(feature = "hyper")]
+pub mod hyper_rt;
 pub mod net;
 #[cfg(all(unix, feature = "fd"))]
 pub mod pipe;
@@ -17,4 +19,8 @@ pub mod stdio;
 mod adapter;
 #[cfg(unix)]
 mod interest;
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+mod scratch;
 mod sys;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
