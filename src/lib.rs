@@ -24,6 +24,9 @@ pub mod io {
     pub use loopline_io::fd::{FdSource, Interest, Readiness};
 }
 
+#[cfg(all(unix, feature = "process"))]
+pub use loopline_io::process;
+
 #[cfg(all(unix, feature = "signal"))]
 pub use loopline_io::signal;
 

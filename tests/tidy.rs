@@ -69,6 +69,7 @@ const ENDS: &[&str] = &[
     "closes_clean",
     "ends_with_items",
     "ends_with_registrations",
+    "ends_with_waiting",
     "block_on",
     "block_on_paused",
     "nothing_left_here",

@@ -6,6 +6,8 @@
 #[cfg(unix)]
 pub mod fd;
 pub mod net;
+#[cfg(all(unix, feature = "process"))]
+pub mod process;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;
 

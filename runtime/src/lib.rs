@@ -103,7 +103,7 @@ pub use join::{Cancelled, Control, JoinError, JoinHandle};
 pub use lane::{Lane, LaneError};
 pub use remote::{Remote, RemoteJoin, WaitError};
 pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try_scope};
-pub use spawn::spawn;
+pub use spawn::{spawn, try_spawn_background};
 pub use state::StateError;
 pub use straggler::Straggler;
 pub use yield_now::yield_now;

@@ -80,6 +80,13 @@ impl Subscription {
         self.pair.drain();
     }
 
+    /// Writes a byte as the handler does.
+    #[cfg(feature = "process")]
+    pub(crate) fn poke(&self) {
+        // Full: it is readable, as it should be.
+        let _ = io::Write::write(&mut &self.pair.writer, &[1]);
+    }
+
     /// Ends the subscription: signals that nobody else subscribes to do what they did before.
     pub(crate) fn give_back(&self) {
         if self.given_back.replace(true) {

@@ -1,0 +1,2 @@
+//! A supervisor.
+fn main() {}
