@@ -13,6 +13,7 @@ use std::rc::Rc;
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use loopline::callback::Next;
 use loopline::process::{Child, ChildStdin, ChildStdout, Command};
+use loopline::signal::SignalKind;
 use loopline::spawn;
 use net::{poll_once, soon};
 use support::{block_on, closes_clean, event_loop};
@@ -229,7 +230,13 @@ fn a_child_is_killed_and_killing_it_again_is_fine() {
         assert_eq!((status.code(), status.signal()), (None, Some(libc::SIGKILL)));
         child.start_kill().unwrap();
         soon(child.kill()).await.unwrap();
-        // By another signal, which is told too.
+        let child = sleeper().spawn().unwrap();
+        child.send_signal(SignalKind::hangup()).unwrap();
+        assert_eq!(soon(child.wait()).await.unwrap().signal(), Some(libc::SIGHUP));
+        child.send_signal(SignalKind::hangup()).unwrap();
+        let error = child.send_signal(SignalKind::from_raw(-1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        // By its own, which is told too.
         let status = soon(shell("kill -TERM $$").status()).await.unwrap();
         assert_eq!(status.signal(), Some(libc::SIGTERM));
     });
@@ -319,7 +326,7 @@ fn a_child_inherits_no_descriptor_no_mask_and_the_default_for_sigpipe() {
     block_on(async {
         // Descriptors of ours, and a signal that is awaited.
         let other = cat();
-        let _term = loopline::signal::signal(loopline::signal::SignalKind::terminate()).unwrap();
+        let _term = loopline::signal::signal(SignalKind::terminate()).unwrap();
         let text = said(&mut shell("ls -l /proc/self/fd; cat /proc/self/status")).await;
         let set = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();

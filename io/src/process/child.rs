@@ -7,11 +7,14 @@ use std::pin::pin;
 use std::process::{Child as StdChild, ExitStatus, Output};
 use std::task::Poll;
 
+use rustix::process::Signal;
+
 use super::exit::Exit;
 use super::orphans;
 use super::stdin::ChildStdin;
 use super::stdout::{ChildStderr, ChildStdout};
 use super::watch::Watch;
+use crate::signal::SignalKind;
 
 /// A child process.
 ///
@@ -128,7 +131,22 @@ impl Child {
     ///
     /// If this process may not: the child runs as another user.
     pub fn start_kill(&self) -> io::Result<()> {
-        self.watch().kill()
+        self.watch().signal(Signal::KILL)
+    }
+
+    /// Sends the child a signal, such as SIGTERM, which asks it to end. One that has ended is no error.
+    ///
+    /// On Linux it cannot reach another process; as [`Child::start_kill`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a real-time signal or a number that is none. If this process may not.
+    pub fn send_signal(&self, kind: SignalKind) -> io::Result<()> {
+        let Some(signal) = Signal::from_named_raw(kind.as_raw_value()) else {
+            let text = format!("signal {} cannot be sent to a child", kind.as_raw_value());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        };
+        self.watch().signal(signal)
     }
 
     /// Kills the child, and waits for its end.
@@ -217,7 +235,7 @@ impl Drop for Child {
         let Some(watch) = self.watch.take() else { return };
         if self.kill_on_drop {
             // It runs as another user, and was not to be killed then.
-            let _ = watch.kill();
+            let _ = watch.signal(Signal::KILL);
         }
         orphans::adopt(watch);
     }

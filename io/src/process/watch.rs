@@ -1,4 +1,4 @@
-//! One child until it is reaped: looked at, waited for, killed. It alone reaps it.
+//! One child until it is reaped: looked at, waited for, signalled. It alone reaps it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use loopline_runtime::budget;
 use loopline_runtime::registration::{Direction, Registration, WaitKey};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::deaths::Deaths;
 use crate::adapter::Adapter;
@@ -98,16 +100,16 @@ impl Watch {
         ended
     }
 
-    /// Kills the child, if it has not ended.
-    pub(super) fn kill(&self) -> io::Result<()> {
+    /// Sends the child a signal, if it has not ended.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         if !matches!(self.state.get(), State::Running) {
             return Ok(());
         }
         match &self.pidfd {
-            Some(pidfd) => pidfd::kill(pidfd.cell().as_ref()),
+            Some(pidfd) => pidfd::signal(pidfd.cell().as_ref(), signal),
             // Its number is its own as long as nobody else reaps it.
             None => match self.look() {
-                Ok(None) => self.child.borrow_mut().kill(),
+                Ok(None) => Ok(kill_process(Pid::from_child(&self.child.borrow()), signal)?),
                 _ => Ok(()),
             },
         }
@@ -294,8 +296,8 @@ mod pidfd {
         Ok(Some(ExitStatus::from_raw(raw)))
     }
 
-    pub(super) fn kill(pidfd: &OwnedFd) -> io::Result<()> {
-        match pidfd_send_signal(pidfd, Signal::KILL) {
+    pub(super) fn signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(pidfd, signal) {
             // It has ended, and somebody else has reaped it.
             Err(Errno::SRCH) => Ok(()),
             result => Ok(result?),
@@ -310,6 +312,8 @@ mod pidfd {
     use std::os::fd::OwnedFd;
     use std::process::{Child as StdChild, ExitStatus};
 
+    use rustix::process::Signal;
+
     use super::State;
 
     pub(super) fn open(_: &StdChild) -> (State, Option<OwnedFd>) {
@@ -320,7 +324,7 @@ mod pidfd {
         unreachable!("none was opened")
     }
 
-    pub(super) fn kill(_: &OwnedFd) -> io::Result<()> {
+    pub(super) fn signal(_: &OwnedFd, _: Signal) -> io::Result<()> {
         unreachable!("none was opened")
     }
 }
