@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use loopline::process::{Child, Command};
+use loopline::signal::SignalKind;
 use loopline::time::{sleep, timeout};
 use loopline::{Handle, spawn, yield_now};
 use net::{is_alone, poll_once, soon};
@@ -397,6 +398,51 @@ fn without_pidfds_all_is_the_same() {
         child.start_kill().unwrap();
         assert!(soon(cat().wait()).await.unwrap().success());
     });
+}
+
+// fault 42
+#[test]
+fn a_number_that_another_process_got_is_not_signalled() {
+    if std::env::var_os("LOOPLINE_TEST_FEW_PIDS").is_none() {
+        println!("needs a namespace with few process numbers: `.ci/deep pids` makes one");
+        return;
+    }
+    let mut spawned = 0;
+    block_on(async {
+        while spawned < scaled(5000) {
+            let child = shell("true").spawn().unwrap();
+            let pid = child.id().unwrap();
+            if pid <= 300 {
+                // Given out once: after the last number come those from 300 on.
+                assert!(soon(child.wait()).await.unwrap().success());
+                continue;
+            }
+            // Somebody takes it from us,
+            let mut status = 0;
+            // SAFETY: the status is live.
+            let taken = unsafe { libc::waitpid(pid as libc::pid_t, &raw mut status, 0) };
+            assert_eq!(taken, pid as libc::pid_t);
+            // and another gets its number.
+            let mut stranger = loop {
+                spawned += 1;
+                let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+                if sleeper.id() == pid {
+                    break sleeper;
+                }
+                sleeper.kill().unwrap();
+                sleeper.wait().unwrap();
+            };
+            child.start_kill().unwrap();
+            child.send_signal(SignalKind::terminate()).unwrap();
+            assert!(soon(child.wait()).await.is_err());
+            drop(child);
+            sleep(Duration::from_millis(5)).await;
+            assert!(stranger.try_wait().unwrap().is_none(), "a stranger was hit");
+            stranger.kill().unwrap();
+            stranger.wait().unwrap();
+        }
+    });
+    println!("measured: {spawned} processes");
 }
 
 // contract 12; fault 48

@@ -174,6 +174,49 @@ fn children_and_threads_inherit_no_blocked_and_no_ignored_signal() {
     assert_eq!(set(&text, "SigIgn") & !(1 << 31 | 1 << 32), set(&read(), "SigIgn") & kept);
 }
 
+// contract 56
+#[test]
+#[cfg(target_os = "linux")]
+fn a_forked_child_has_pairs_of_its_own() {
+    use std::io::{Read, Write};
+    if !is_alone("a_forked_child_has_pairs_of_its_own") {
+        return;
+    }
+    // One is free, for both.
+    drop(signal(USR1).unwrap());
+    let (mut near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    // SAFETY: the child runs on this one thread; it allocates, which glibc allows after a fork.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let told = std::panic::catch_unwind(|| {
+            block_on(async {
+                let mut usr1 = signal(USR1).unwrap();
+                assert!(poll_once(usr1.recv()).await.is_pending());
+                raise(USR1);
+                // The parent makes one now.
+                (&far).write_all(b"r").unwrap();
+                (&far).read_exact(&mut [0]).unwrap();
+                soon(usr1.recv()).await.unwrap();
+            });
+        });
+        // SAFETY: ends the child at once, without the parent's exit handlers.
+        unsafe { libc::_exit(told.is_err().into()) };
+    }
+    near.read_exact(&mut [0]).unwrap();
+    block_on(async {
+        let mut usr1 = signal(USR1).unwrap();
+        near.write_all(b"g").unwrap();
+        let mut status = 0;
+        // SAFETY: waits for the child just made; the status is a live integer.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status}");
+        assert!(poll_once(usr1.recv()).await.is_pending());
+        raise(USR1);
+        soon(usr1.recv()).await.unwrap();
+    });
+    far.flush().unwrap();
+}
+
 // contract 12; fault 48
 #[test]
 #[cfg(target_os = "linux")]
