@@ -362,6 +362,21 @@ fn without_pidfds_all_is_the_same() {
     block_on(async {
         let child = sleeper().spawn().unwrap();
         soon(child.kill()).await.unwrap();
+        // One that looks first, after a death, does not take the news from the one that died.
+        let (mut dying, mut other) = (cat(), cat());
+        let (pid, stdin) = (dying.id().unwrap(), dying.stdin.take());
+        let other_stdin = other.stdin.take();
+        assert!(poll_once(other.wait()).await.is_pending());
+        let waits = spawn(async move { dying.wait().await });
+        yield_now().await;
+        drop(stdin);
+        until_dead(pid);
+        // The handler may run on another thread.
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(poll_once(other.wait()).await.is_pending());
+        assert!(soon(waits).await.unwrap().unwrap().success());
+        drop(other_stdin);
+        assert!(soon(other.wait()).await.unwrap().success());
         // Waited for on a loop inside the loop that has others to wait for.
         let mut outer = cat();
         let stdin = outer.stdin.take();
