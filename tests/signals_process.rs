@@ -1,5 +1,6 @@
 //! Signals and the process: storms of them, its end by them, what its children inherit.
 #![cfg(unix)] // signals
+#![cfg_attr(not(target_os = "linux"), allow(unused))] // some look at /proc
 
 #[path = "support/net.rs"]
 mod net;
