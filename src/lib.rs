@@ -33,6 +33,9 @@ pub mod io {
     pub use loopline_io::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 }
 
+#[cfg(all(unix, feature = "process"))]
+pub use loopline_io::process;
+
 #[cfg(all(unix, feature = "signal"))]
 pub use loopline_io::signal;
 

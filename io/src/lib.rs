@@ -10,6 +10,8 @@ pub mod hyper_rt;
 pub mod net;
 #[cfg(all(unix, feature = "fd"))]
 pub mod pipe;
+#[cfg(all(unix, feature = "process"))]
+pub mod process;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;
 

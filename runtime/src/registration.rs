@@ -132,6 +132,15 @@ impl Registration {
         })
     }
 
+    /// Whether the source is registered with the event loop that runs on this thread.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let place = self.place.get().filter(|_| !self.ended.get());
+        let registered_with =
+            place.and_then(|place| place.shared.upgrade()).map(|shared| shared.id);
+        with_current(|shared| shared.is_some_and(|shared| registered_with == Some(shared.id)))
+    }
+
     /// Changes the registration: `change` gets the token it has.
     ///
     /// # Errors
