@@ -4,7 +4,7 @@
 //! nothing. `explain` then polls each item once more, and takes what its leaves say they wait for.
 
 use std::fmt;
-use std::panic::Location;
+use std::panic::{Location, catch_unwind};
 
 use crate::item::TaskId;
 use crate::run_queue::{MAIL, ROOT};
@@ -133,12 +133,30 @@ pub(crate) fn explain(
 fn ask(shared: &Shared, root: &mut Root<'_>, slot: u32) -> Vec<&'static str> {
     debug_assert_ne!(slot, MAIL);
     let Some(entry) = shared.home.queue.take_out_of_order(slot) else { return Vec::new() };
+    let item = shared.item_in(slot).map(|item| Straggler::of(item.header()));
     waits::ask(|| {
-        if poll(shared, root, &entry) {
+        let done = poll(shared, root, &entry);
+        if done {
             // The root future is done: queued, so that the loop sees it.
             shared.home.queue.wake_any(ROOT);
         }
+        if done || item.is_some() && shared.item_in(slot).is_none() {
+            tell_of_lost_wake(shared, item);
+        }
     })
+}
+
+/// Says that an item ended although nobody had woken it: next time it may not be asked.
+#[cold]
+fn tell_of_lost_wake(shared: &Shared, item: Option<Straggler>) {
+    let name = shared.config.label.as_deref().unwrap_or("loopline");
+    let who = item.map_or_else(|| String::from("the future it runs for"), |item| item.to_string());
+    // `eprintln` panics if nobody reads standard error any more.
+    let _ = catch_unwind(|| {
+        eprintln!(
+            "{name}: {who} would have waited for ever, though it could go on: nobody woke it"
+        );
+    });
 }
 
 /// Names an item, and says whether it stands for a scope's child.
