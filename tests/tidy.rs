@@ -46,7 +46,7 @@ const ATOMICS: &[&str] = &["runtime/src/inbox.rs", "runtime/src/fork.rs"];
 
 /// The library files that may hold unsafe code; six at most.
 const UNSAFE: &[&str] = &[
-    "io/src/signal.rs",
+    "io/src/signal/handler.rs",
     "runtime/src/fork.rs",
     "runtime/src/reactor/epoll.rs",
     "runtime/src/state.rs",
@@ -56,6 +56,8 @@ const UNSAFE: &[&str] = &[
 
 /// Words that name a concept the design has another word for.
 const BANNED: &[&str] = &["executor", "driver", "scheduler", "util", "mgr"];
+/// Where such a word is the name of something of others.
+const FOREIGN: &[(&str, &str)] = &[("io/src/hyper_rt.rs", "executor")];
 
 const FILE_LINES: usize = 400;
 /// Tests are lists of sentences, read one at a time.
@@ -73,6 +75,7 @@ const ENDS: &[&str] = &[
     "ends_with_items",
     "ends_with_registrations",
     "shuts_down",
+    "ends_with_waiting",
     "block_on",
     "block_on_paused",
     "nothing_left_here",
@@ -238,7 +241,8 @@ fn one_word_stands_for_one_concept() {
         for (number, line) in text.lines().enumerate() {
             let words = line.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
             for word in words {
-                if BANNED.contains(&word.as_str()) {
+                let foreign = FOREIGN.contains(&(name.as_str(), word.as_str()));
+                if BANNED.contains(&word.as_str()) && !foreign {
                     wrong.push(format!("{name}:{}: {word}", number + 1));
                 }
             }
