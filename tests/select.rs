@@ -302,7 +302,8 @@ fn a_loop_of_branches_that_are_always_ready_lets_others_run() {
                 yield_now().await;
             }
         });
-        (0..100_000).try_for_each(|n| sender.send(n)).unwrap();
+        let many = scaled(100_000);
+        (0..many).try_for_each(|n| sender.send(n)).unwrap();
         drop(sender);
         let mut received = 0;
         loop {
@@ -311,12 +312,12 @@ fn a_loop_of_branches_that_are_always_ready_lets_others_run() {
                     assert_eq!(n, received);
                     received += 1;
                 }
-                permit = permits.acquire(), if received < 100_000 => permit.unwrap().forget(),
+                permit = permits.acquire(), if received < many => permit.unwrap().forget(),
                 else => break,
             }
         }
         // More than half of the operations are messages; the seed decides how many exactly.
-        assert!(turns.get() >= 100_000 / 128, "{} turns", turns.get());
+        assert!(turns.get() >= many / 128, "{} turns", turns.get());
         other.cancel();
     });
 }

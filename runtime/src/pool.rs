@@ -12,9 +12,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+#[cfg(loom)]
+use ::loom::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::item::drop_payload;
 
@@ -158,11 +163,7 @@ impl Crew {
                 break;
             }
             state.idle += 1;
-            state = self
-                .work
-                .wait_timeout_while(state, self.idle_time, |state| state.woken == 0 && state.open)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.sleep(state);
             if state.woken == 0 {
                 state.idle -= 1;
                 break;
@@ -170,6 +171,28 @@ impl Crew {
             state.woken -= 1;
         }
         state.threads -= 1;
+    }
+
+    /// Waits to be woken, or for the end, or until the time is over.
+    #[cfg(not(loom))]
+    fn sleep<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.work
+            .wait_timeout_while(state, self.idle_time, |state| state.woken == 0 && state.open)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    /// Loom knows no time: zero is over at once, anything else never.
+    #[cfg(loom)]
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if self.idle_time.is_zero() {
+            drop(state);
+            return self.lock();
+        }
+        while state.woken == 0 && state.open {
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
     }
 }
 
@@ -201,5 +224,7 @@ impl fmt::Debug for Pool {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom;
 #[cfg(test)]
 mod tests;

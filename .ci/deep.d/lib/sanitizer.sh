@@ -19,5 +19,5 @@ sanitize() { # sanitize asan|lsan address|leak
     export LOOPLINE_TEST_SCALE="${LOOPLINE_TEST_SCALE:-10}"
     export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1" LSAN_OPTIONS="max_leaks=20"
     check libraries cargo_test 1800 --target "$target" --lib -p loopline-runtime -p loopline-io
-    check "facade tests" cargo_test 1800 --target "$target" --tests -p loopline --features signal
+    check "facade tests" cargo_test 1800 --target "$target" --tests -p loopline --features "$features"
 }

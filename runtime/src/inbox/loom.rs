@@ -6,6 +6,10 @@
 //! order of SeqCst accesses only among SeqCst stores, and an atomic's first value is none; `open` and
 //! `reset` overwrite both words, so the models begin with them.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Wake, Waker};
+
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use ::loom::sync::{Arc, Condvar, Mutex};
@@ -14,6 +18,7 @@ use ::loom::thread;
 use super::Inbox;
 use crate::mailbox::Mailbox;
 use crate::run_queue::MAIL;
+use crate::sync::remote::mpsc;
 
 /// What mio's waker is to the poller: a ring is kept until the wait that takes it.
 #[derive(Default)]
@@ -307,5 +312,40 @@ fn a_message_ends_the_loops_wait() {
             sender.join().unwrap();
         }
         inbox.close();
+    });
+}
+
+/// Wakes one slot, as the number that is a loop's waker does. Foreign to the channel.
+struct Slot(Arc<Inbox>, u32);
+
+impl Wake for Slot {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.wake(self.1);
+    }
+}
+
+#[test]
+fn a_channels_messages_and_its_end_end_the_loops_wait() {
+    ::loom::model(|| {
+        let mut event_loop = Loop::new();
+        event_loop.inbox.unpark();
+        let waker = Waker::from(std::sync::Arc::new(Slot(event_loop.inbox.clone(), 5)));
+        let (sender, mut receiver) = mpsc::channel(1);
+        let sending = thread::spawn(move || {
+            for number in 0..2 {
+                sender.blocking_send(number).unwrap();
+            }
+        });
+        let mut got = Vec::new();
+        loop {
+            let polled = pin!(receiver.recv()).poll(&mut Context::from_waker(&waker));
+            match polled {
+                Poll::Ready(Some(number)) => got.push(number),
+                Poll::Ready(None) => break,
+                Poll::Pending => event_loop.run_until_woken(&[5]),
+            }
+        }
+        assert_eq!(got, [0, 1]);
+        sending.join().unwrap();
     });
 }

@@ -12,12 +12,19 @@
 //! no foreign code runs under it: messages and wakers leave it before they are dropped, and a foreign
 //! waker is cloned before it is taken.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
+
+#[cfg(loom)]
+use ::loom::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::waiters;
 use crate::wake::{copy, is_ours};
 
+#[cfg(all(test, loom))]
+mod loom;
 pub mod mpsc;
 pub mod oneshot;
 mod park;

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use self::error::{RecvError, TryRecvError};
-use super::{lock, park, poll_locked, wake};
+use super::{Mutex, lock, park, poll_locked, wake};
 use crate::budget;
 use crate::outside::Outside;
 use crate::waits;

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::lock;
+use super::{Condvar, Mutex, lock};
 use crate::current::with_current;
 
 /// A thread that sleeps until it is woken. Not `std::thread::park`, whose one token other code of the

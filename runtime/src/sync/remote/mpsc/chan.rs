@@ -1,11 +1,10 @@
 //! What the two sides of a channel share: messages, room, and who waits for either.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 use std::thread::ThreadId;
 
-use super::super::{lock, wake};
+use super::super::{Mutex, MutexGuard, lock, wake};
 use super::error::{TryRecvError, TrySendError};
 use crate::waiters::WaitList;
 
