@@ -31,6 +31,15 @@ pub use loopline_io::signal;
 #[cfg(feature = "extra")]
 pub mod extra;
 
+#[cfg(feature = "hyper")]
+pub use loopline_io::hyper_rt;
+
+/// Libraries of others on the loop: what works how, and what cannot run here.
+// Its examples are compiled and run in examples/bridges, which has those libraries.
+#[cfg(not(doctest))]
+#[doc = include_str!("bridges.md")]
+pub mod bridges {}
+
 /// How a turn works, and what is promised.
 #[doc = include_str!("guide.md")]
 pub mod guide {

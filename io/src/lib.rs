@@ -5,9 +5,15 @@
 
 #[cfg(unix)]
 pub mod fd;
+#[cfg(feature = "hyper")]
+pub mod hyper_rt;
 pub mod net;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;
 
 mod adapter;
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+mod scratch;
 mod sys;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;

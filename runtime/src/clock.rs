@@ -82,6 +82,16 @@ impl LoopClock {
         self.now.get()
     }
 
+    /// Reads the clock, as users see it.
+    #[inline]
+    pub(crate) fn read_instant(&self) -> Instant {
+        // There and back again would cost more than the reading.
+        if self.frozen.get().is_none() && self.ahead.get() == 0 {
+            return Instant::now();
+        }
+        self.instant(self.read())
+    }
+
     /// Converts to the type users see.
     pub(crate) fn instant(&self, at: Nanos) -> Instant {
         self.epoch.checked_add(Duration::from_nanos(at)).unwrap_or_else(|| {

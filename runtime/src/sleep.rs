@@ -14,18 +14,21 @@ use crate::shared::{Life, Shared};
 use crate::timers::TimerKey;
 use crate::wake;
 
+/// Keeps what holds it on its thread, where its loop is.
+pub(crate) type OnThread = *const ();
+
 /// A deadline on one loop, armed when it is first waited for.
 ///
-/// Holds numbers only; the loop's timers never point back here.
-pub(crate) struct Alarm {
+/// Holds numbers only; the loop's timers never point back here. So it would be sound on any thread, but
+/// finds its loop only on that loop's own: hence !Send, save for `SendSleep`, which `Place` is `()` for.
+pub(crate) struct Alarm<Place = OnThread> {
     loop_id: u64,
     deadline: Nanos,
     key: Option<TimerKey>,
-    /// !Send: the loop is found by way of this thread.
-    _thread: PhantomData<*const ()>,
+    _place: PhantomData<Place>,
 }
 
-impl Alarm {
+impl<Place> Alarm<Place> {
     /// Makes an alarm on the current loop; the deadline is computed from its clock.
     #[track_caller]
     pub(crate) fn new(deadline: impl FnOnce(&Shared) -> Nanos) -> Self {
@@ -43,7 +46,7 @@ impl Alarm {
                 loop_id: shared.id,
                 deadline: deadline(shared),
                 key: None,
-                _thread: PhantomData,
+                _place: PhantomData,
             })
         })
     }
@@ -68,7 +71,10 @@ impl Alarm {
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         with_loop(self.loop_id, |shared| {
             let Some(shared) = shared.filter(|shared| shared.life.get() != Life::Gone) else {
-                panic!("the event loop of this timer is gone: nothing would ever wake it");
+                panic!(
+                    "the event loop of this timer is gone, or is another thread's: nothing would \
+                     ever wake it"
+                );
             };
             match self.key {
                 None if self.deadline < shared.clock.now() => return Poll::Ready(()),
@@ -113,7 +119,7 @@ impl Alarm {
     }
 }
 
-impl Drop for Alarm {
+impl<Place> Drop for Alarm<Place> {
     fn drop(&mut self) {
         let Some(key) = self.key else { return };
         with_loop(self.loop_id, |shared| {
@@ -125,7 +131,7 @@ impl Drop for Alarm {
     }
 }
 
-impl fmt::Debug for Alarm {
+impl<Place> fmt::Debug for Alarm<Place> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Alarm").field("deadline", &self.deadline).finish_non_exhaustive()
     }
@@ -165,6 +171,69 @@ impl Sleep {
             shared.map_or(NEVER, |shared| shared.clock.nanos(deadline))
         });
         self.alarm.reset(at);
+    }
+
+    /// Makes it [`Send`] and [`Sync`], for traits that demand that; it still works on this thread only.
+    #[must_use]
+    pub fn into_send(mut self) -> SendSleep {
+        let Alarm { loop_id, deadline, ref mut key, .. } = self.alarm;
+        let alarm = Alarm { loop_id, deadline, key: key.take(), _place: PhantomData };
+        SendSleep { alarm }
+    }
+}
+
+/// A [`Sleep`] whose type is [`Send`] and [`Sync`]; made by [`Sleep::into_send`].
+///
+/// For libraries whose timer traits demand that, while what holds the timer stays on its thread. It holds
+/// numbers only, and finds its event loop by them on that loop's thread alone. Dropped on another one, it
+/// leaves its timer on the loop.
+///
+/// # Panics
+///
+/// When polled on another thread, or once its event loop is gone.
+///
+/// # Cancel safety
+///
+/// Strict: the deadline stays what it is; only the wait is lost.
+///
+/// # Examples
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// use loopline_runtime::time::sleep;
+/// use std::future::Future;
+/// use std::pin::Pin;
+/// use std::time::Duration;
+///
+/// let boxed: Pin<Box<dyn Future<Output = ()> + Send + Sync>> =
+///     Box::pin(sleep(Duration::from_micros(50)).into_send());
+/// boxed.await;
+/// # });
+/// ```
+#[must_use = "a sleep does nothing unless it is awaited"]
+#[derive(Debug)]
+pub struct SendSleep {
+    alarm: Alarm<()>,
+}
+
+impl SendSleep {
+    /// Sets another deadline, without a new timer. Does nothing on another thread than the loop's.
+    pub fn reset(&mut self, deadline: Instant) {
+        let at = with_loop(self.alarm.loop_id, |shared| {
+            shared.map_or(NEVER, |shared| shared.clock.nanos(deadline))
+        });
+        self.alarm.reset(at);
+    }
+}
+
+impl Future for SendSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let permit = ready!(budget::poll_proceed(cx));
+        ready!(self.alarm.poll(cx));
+        permit.spend();
+        Poll::Ready(())
     }
 }
 

@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 pub use crate::interval::{Interval, MissedTickBehavior, Tick, Timer, interval, interval_at};
-pub use crate::sleep::{Sleep, sleep, sleep_until};
+pub use crate::sleep::{SendSleep, Sleep, sleep, sleep_until};
 pub use crate::timeout::{Elapsed, Timeout, timeout, timeout_at};
 
 use crate::clock::nanos;
@@ -50,7 +50,7 @@ fn current<R>(f: impl FnOnce(&Shared) -> R) -> R {
 #[must_use]
 #[track_caller]
 pub fn now() -> Instant {
-    current(|shared| shared.clock.instant(shared.clock.read()))
+    current(|shared| shared.clock.read_instant())
 }
 
 /// Stops the clock of the running loop. From then on it moves only by [`advance`], or by jumping to

@@ -1,11 +1,13 @@
-//! The client of the echo servers: connections in a closed loop, 64 bytes a message, on raw epoll.
+//! The client of the echo and HTTP servers: connections in a closed loop, 64 bytes a message or one GET,
+//! on raw epoll.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-const MESSAGE: [u8; 64] = [b'x'; 64];
+const MESSAGE: &[u8] = &[b'x'; 64];
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: load\r\naccept: */*\r\n\r\n";
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Load {
     pub pause: Option<Duration>,
     /// A new connection for each request.
     pub churn: bool,
+    /// Ask for `/` instead of an echo; the answer has the same length each time.
+    pub http: bool,
     /// The server, to read its CPU time.
     pub server: Option<u32>,
 }
@@ -52,6 +56,21 @@ impl Load {
         text.split(' ').next()?.parse().ok()
     }
 
+    fn message(&self) -> &'static [u8] {
+        if self.http { GET } else { MESSAGE }
+    }
+
+    /// Asks once to learn how long an answer is.
+    fn answer(&self) -> io::Result<usize> {
+        if !self.http {
+            return Ok(MESSAGE.len());
+        }
+        let mut stream = self.connect()?;
+        stream.write_all(GET)?;
+        std::thread::sleep(Duration::from_millis(500)); // until all of it is there
+        stream.read(&mut [0; 4096])
+    }
+
     fn connect(&self) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
@@ -65,7 +84,7 @@ impl Load {
             let streams: Vec<_> =
                 (0..self.connections).map(|_| self.connect()).collect::<io::Result<_>>()?;
             for mut stream in &streams {
-                stream.write_all(&MESSAGE)?;
+                stream.write_all(MESSAGE)?;
             }
             for mut stream in &streams {
                 stream.read_exact(&mut answer)?;
@@ -76,14 +95,14 @@ impl Load {
     }
 
     fn paused(&self, pause: Duration) -> io::Result<usize> {
+        let mut answer = vec![0; self.answer()?];
         let streams: Vec<_> =
             (0..self.connections).map(|_| self.connect()).collect::<io::Result<_>>()?;
         std::thread::sleep(Duration::from_millis(50));
         let mut done = 0;
-        let mut answer = [0; 64];
         while done < self.requests {
             for mut stream in &streams {
-                stream.write_all(&MESSAGE)?;
+                stream.write_all(self.message())?;
             }
             for mut stream in &streams {
                 stream.read_exact(&mut answer)?;
@@ -110,14 +129,15 @@ impl Load {
                 return Err(io::Error::last_os_error());
             }
         }
-        let mut missing = vec![MESSAGE.len(); streams.len()];
+        let length = self.answer()?;
+        let mut missing = vec![length; streams.len()];
         let mut sent = 0;
         for mut stream in &streams {
-            stream.write_all(&MESSAGE)?;
+            stream.write_all(self.message())?;
             sent += 1;
         }
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 1024];
-        let mut answer = [0; 64];
+        let mut answer = [0; 4096];
         let mut done = 0;
         while done < sent {
             // SAFETY: as above.
@@ -132,9 +152,9 @@ impl Load {
                 missing[index] -= n;
                 if missing[index] == 0 {
                     done += 1;
-                    missing[index] = MESSAGE.len();
+                    missing[index] = length;
                     if sent < self.requests {
-                        stream.write_all(&MESSAGE)?;
+                        stream.write_all(self.message())?;
                         sent += 1;
                     }
                 }

@@ -1,6 +1,6 @@
 //! `peers CASE PEER [OPERATIONS] [--once]`: runs one case on one peer, and prints a line for each round:
 //! nanoseconds of CPU time per operation (wall time for `foreign_wake_busy`, bytes for `parked_memory`).
-//! `peers echo PEER` serves; `peers load ADDRESS CONNECTIONS REQUESTS [PAUSE_US|churn|-] [SERVER_PID]`
+//! `peers echo PEER` serves; `peers load ADDRESS CONNECTIONS REQUESTS [PAUSE_US|churn|-] [SERVER_PID] [http]`
 //! asks, and prints requests, wall ns per request and the server's CPU ns per request.
 //! `--once`: one round and nothing before it, for counting instructions.
 
@@ -61,6 +61,7 @@ fn load(address: &str, arguments: Vec<String>) -> Load {
         requests: number(1),
         pause: how.parse().ok().map(Duration::from_micros),
         churn: how == "churn",
+        http: arguments.get(4).is_some_and(|kind| kind == "http"),
         server: arguments.get(3).and_then(|pid| pid.parse().ok()),
     }
 }

@@ -1,0 +1,8 @@
+//! The programs are in `src/bin`, the tests of the bridges in `tests`.
+//!
+//! Here is the page on bridges, so that its examples are compiled and run against the real libraries:
+//! `loopline` itself depends on none of them.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../src/bridges.md")]
+mod page {}
