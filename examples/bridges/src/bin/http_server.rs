@@ -79,7 +79,8 @@ async fn answer(request: Request<Incoming>, number: u64) -> Result<Answer, Infal
 }
 
 fn text(status: StatusCode, text: String) -> Answer {
-    let body = Full::new(Bytes::from(text)).map_err(|never: Infallible| -> hyper::Error { match never {} });
+    let body = Full::new(Bytes::from(text))
+        .map_err(|never: Infallible| -> hyper::Error { match never {} });
     let mut answer = Response::new(Box::pin(body) as _);
     *answer.status_mut() = status;
     let plain = hyper::header::HeaderValue::from_static("text/plain; charset=utf-8");

@@ -76,7 +76,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn certified(address: SocketAddr) -> Result<(ServerConfig, PathBuf), Box<dyn Error>> {
     let names = vec!["localhost".into(), address.ip().to_string()];
     let made = rcgen::generate_simple_self_signed(names)?;
-    let file = std::env::temp_dir().join(format!("loopline-{}-{}.pem", std::process::id(), address.port()));
+    let file = std::env::temp_dir().join(format!(
+        "loopline-{}-{}.pem",
+        std::process::id(),
+        address.port()
+    ));
     // Not over a file that somebody put there before.
     io::Write::write_all(&mut std::fs::File::create_new(&file)?, made.cert.pem().as_bytes())?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -95,13 +99,18 @@ fn about(stream: &TlsStream<TcpStream>) -> String {
     format!("{}, {}", version.unwrap_or("TLS"), String::from_utf8_lossy(protocol))
 }
 
-async fn answer(request: Request<Incoming>, about: Rc<str>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    about: Rc<str>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/") => (StatusCode::OK, format!("Hello over {about}.\n").into()),
-        (&Method::POST, "/echo") => match Limited::new(request.into_body(), BODY_MAX).collect().await {
-            Ok(body) => (StatusCode::OK, body.to_bytes()),
-            Err(_) => (StatusCode::BAD_REQUEST, "Too long, or not all of it came.\n".into()),
-        },
+        (&Method::POST, "/echo") => {
+            match Limited::new(request.into_body(), BODY_MAX).collect().await {
+                Ok(body) => (StatusCode::OK, body.to_bytes()),
+                Err(_) => (StatusCode::BAD_REQUEST, "Too long, or not all of it came.\n".into()),
+            }
+        }
         _ => (StatusCode::NOT_FOUND, "There is nothing here.\n".into()),
     };
     let mut answer = Response::new(Full::new(text));

@@ -9,7 +9,7 @@
 //! told so and closed: its memory is bounded by the broadcast's.
 
 use std::io;
-use std::rc::Rc;
+use std::pin::pin;
 use std::time::Duration;
 
 use async_tungstenite::WebSocketStream;
@@ -24,7 +24,6 @@ use loopline::net::{TcpListener, TcpStream};
 use loopline::sync::broadcast;
 use loopline::sync::broadcast::error::RecvError;
 use loopline::time::timeout;
-use std::pin::pin;
 
 const PAGE: &str = include_str!("../websocket_chat.html");
 
@@ -99,10 +98,13 @@ fn switch(request: &Option<Request>) -> Result<Vec<u8>, String> {
     let Some(request) = request else { return Err(refusal("400 Bad Request")) };
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     match request.uri().path() {
-        "/" if header("upgrade").is_none() => Err(plain("200 OK", "text/html; charset=utf-8", PAGE)),
+        "/" if header("upgrade").is_none() => {
+            Err(plain("200 OK", "text/html; charset=utf-8", PAGE))
+        }
         "/" => {
             // Any page may open a socket to anywhere. Only ours may take part.
-            let ours = |origin: &str| origin.split_once("://").map(|(_, host)| host) == header("host");
+            let ours =
+                |origin: &str| origin.split_once("://").map(|(_, host)| host) == header("host");
             if !header("origin").is_none_or(ours) {
                 return Err(refusal("403 Forbidden"));
             }
@@ -136,25 +138,32 @@ async fn end(stream: &TcpStream) {
 }
 
 /// Takes part until the client leaves, is gone, or is too slow.
-async fn chat(stream: TcpStream, rest: Vec<u8>, said: &Said, name: &str) -> Result<(), tungstenite::Error> {
+async fn chat(
+    stream: TcpStream,
+    rest: Vec<u8>,
+    said: &Said,
+    name: &str,
+) -> Result<(), tungstenite::Error> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX))
         .max_frame_size(Some(MESSAGE_MAX))
         .max_write_buffer_size(256 * 1024);
-    let mut socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config)).await;
+    let mut socket =
+        WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config)).await;
     let mut heard = said.subscribe();
     let _leaves = Leaves { said: said.clone(), name: name.into() };
     // Nobody else there: an error, and no matter.
     let _ = said.send(format!("{name} comes in").into());
     let mut asked = false;
     loop {
-        let next = select(pin!(heard.recv()), socket.next());
+        let line = pin!(heard.recv());
+        let next = select(line, socket.next());
         match timeout(SILENCE, next).await {
-            Ok(Either::Left((Ok(line), _))) => socket.send(Message::Text(line)).await?,
+            Ok(Either::Left((Ok(line), _))) => deliver(&mut socket, Message::Text(line)).await?,
             Ok(Either::Left((Err(RecvError::Lagged(_)), _))) => {
                 let reason = "you read too slowly".into();
-                socket.close(Some(CloseFrame { code: CloseCode::Policy, reason })).await?;
-                return Ok(());
+                let frame = CloseFrame { code: CloseCode::Policy, reason };
+                return deliver(&mut socket, Message::Close(Some(frame))).await;
             }
             Ok(Either::Left((Err(RecvError::Closed), _))) => return Ok(()),
             Ok(Either::Right((message, _))) => {
@@ -171,10 +180,18 @@ async fn chat(stream: TcpStream, rest: Vec<u8>, said: &Said, name: &str) -> Resu
             Err(_) if asked => return Ok(()),
             Err(_) => {
                 asked = true;
-                socket.send(Message::Ping(Bytes::new())).await?;
+                deliver(&mut socket, Message::Ping(Bytes::new())).await?;
             }
         }
     }
+}
+
+/// Sends a message to a client, for which it must make room in time.
+async fn deliver(
+    socket: &mut WebSocketStream<TcpStream>,
+    message: Message,
+) -> Result<(), tungstenite::Error> {
+    timeout(SILENCE, socket.send(message)).await.map_err(io::Error::from)?
 }
 
 /// Says that somebody has left, in whatever way that came about.
