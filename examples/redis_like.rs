@@ -1,5 +1,5 @@
-//! A server that speaks Redis's protocol: PING, SET, GET, INCR, DEL and QUIT, pipelined or typed by hand.
-//! Shows tasks on one `&mut` state, and answering a whole batch with one read and one write.
+//! A server that speaks Redis's protocol: PING, SET, GET, INCR, INCRBY, DEL and QUIT, pipelined or typed
+//! by hand. Shows tasks on one `&mut` state, and answering a whole batch with one read and one write.
 //!
 //! ```text
 //! cargo run --release --example redis_like -- 127.0.0.1:6380
@@ -117,10 +117,10 @@ impl Store {
                 }
                 replies.extend_from_slice(b"+OK\r\n");
             }
-            (Some(key), None, _) if request.name_is("INCR") => match self.increment(key) {
-                Ok(number) => integer(replies, number),
-                Err(why) => error(replies, why),
-            },
+            (Some(key), None, _) if request.name_is("INCR") => self.increment(key, b"1", replies),
+            (Some(key), Some(by), None) if request.name_is("INCRBY") => {
+                self.increment(key, by, replies);
+            }
             (Some(_), ..) if request.name_is("DEL") => {
                 let keys = (1..).map_while(|index| request.argument(index));
                 let gone = keys.filter(|key| self.values.remove(*key).is_some()).count();
@@ -135,19 +135,28 @@ impl Store {
         }
     }
 
-    fn increment(&mut self, key: &[u8]) -> Result<i64, &'static str> {
-        let Some(value) = self.values.get_mut(key) else {
-            self.values.insert(key.into(), b"1".into());
-            return Ok(1);
+    fn increment(&mut self, key: &[u8], by: &[u8], replies: &mut Vec<u8>) {
+        let old = self.values.get(key).map_or(Some(0), |value| number(value));
+        let (Some(old), Some(by)) = (old, number(by)) else {
+            return error(replies, "value is not an integer or out of range");
         };
-        let number: Option<i64> =
-            std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-        let number = number.ok_or("value is not an integer or out of range")?;
-        let number = number.checked_add(1).ok_or("increment or decrement would overflow")?;
-        value.clear();
-        let _ = write!(value, "{number}"); // into memory: cannot fail
-        Ok(number)
+        let Some(new) = old.checked_add(by) else {
+            return error(replies, "increment or decrement would overflow");
+        };
+        match self.values.get_mut(key) {
+            Some(value) => {
+                value.clear();
+                let _ = write!(value, "{new}"); // into memory: cannot fail
+            }
+            None => drop(self.values.insert(key.into(), new.to_string().into())),
+        }
+        integer(replies, new);
     }
+}
+
+/// Returns what a value says if it is a number.
+fn number(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 fn bulk(replies: &mut Vec<u8>, text: &[u8]) {

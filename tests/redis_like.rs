@@ -50,7 +50,7 @@ fn asked(pieces: &[&[u8]]) -> String {
 
 #[test]
 fn each_command_is_answered() {
-    let requests: [(&[u8], &str); 12] = [
+    let requests: [(&[u8], &str); 14] = [
         (b"*1\r\n$4\r\nPING\r\n", "+PONG\r\n"),
         (b"*2\r\n$4\r\nping\r\n$2\r\n\r\n\r\n", "$2\r\n\r\n\r\n"),
         (b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n", "$-1\r\n"),
@@ -61,6 +61,8 @@ fn each_command_is_answered() {
         (b"\r\n*0\r\nINCR a\r\n", "-ERR value is not an integer or out of range\r\n"),
         (b"SET m 9223372036854775807\r\n", "+OK\r\n"),
         (b"INCR m\r\n", "-ERR increment or decrement would overflow\r\n"),
+        (b"INCRBY n -5\r\n", ":-3\r\n"),
+        (b"INCRBY n five\r\n", "-ERR value is not an integer or out of range\r\n"),
         (b"DEL a m x\r\n", ":2\r\n"),
         (b"SET a b EX 3\r\n", "-ERR unknown command 'SET', or not with these arguments\r\n"),
     ];
