@@ -60,6 +60,32 @@ async fn batches(tasks: usize) {
     }
 }
 
+async fn children(tasks: usize) {
+    for _ in 0..tasks / BATCH {
+        loopline::scope(async |s| {
+            let mut joins = Vec::with_capacity(BATCH);
+            joins.extend((0..BATCH).map(|n| s.spawn(async move { black_box(n) })));
+            for join in joins {
+                black_box(join.await.expect("it ends"));
+            }
+        })
+        .await;
+    }
+}
+
+/// Children that wait once, each woken by itself: what a wake by way of the scope costs, with `children`
+/// taken off.
+async fn children_yielding(tasks: usize) {
+    for _ in 0..tasks / BATCH {
+        loopline::scope(async |s| {
+            for _ in 0..BATCH {
+                drop(s.spawn(yield_once()));
+            }
+        })
+        .await;
+    }
+}
+
 async fn detached(tasks: usize) {
     let ran = Rc::new(Cell::new(0));
     for batch in 1..=tasks / BATCH {
@@ -122,6 +148,8 @@ fn main() {
     case!("spawn and join, one by one", one_by_one);
     case!("spawn 1,000, join all", batches);
     case!("spawn 1,000 detached", detached);
+    case!("scope, 1,000 children, join all", children);
+    case!("scope, 1,000 children that yield", children_yielding);
     for (name, keep) in [("parked, detached", false), ("parked, handle kept", true)] {
         if suite.wants(name) && !suite.counts_instructions() {
             let (bytes, future) = loopline::block_on(park(100_000, keep));

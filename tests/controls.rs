@@ -223,3 +223,27 @@ fn an_item_cancelled_by_another_of_its_batch_does_not_run() {
     assert_eq!(seen, expected);
     closes_clean(event_loop);
 }
+
+#[test]
+fn a_control_says_whether_its_item_has_ended() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let own = Rc::new(Cell::new(None));
+    let seen = own.clone();
+    let task = handle.spawn(async move {
+        // While it runs it has not ended.
+        seen.set(handle.current().map(Control::is_finished));
+        yield_now().await;
+    });
+    let control = task.control();
+    assert!(!control.is_finished());
+    event_loop.run(&mut ()).unwrap();
+    assert_eq!((own.take(), control.is_finished()), (Some(false), true));
+    let waits = handle.spawn(std::future::pending::<()>());
+    let control = waits.control();
+    assert!(!control.is_finished());
+    drop(waits.cancel());
+    assert!(control.is_finished());
+    closes_clean(event_loop);
+    assert!(control.is_finished(), "its loop is gone");
+}

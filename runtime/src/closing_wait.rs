@@ -58,6 +58,12 @@ impl<'a> ClosingWait<'a> {
         Self { scope, at_scope: None, loop_id: 0, at_loop: None, _thread: PhantomData }
     }
 
+    fn leave_loop(&mut self) {
+        if let Some(key) = self.at_loop.take() {
+            with_loop(self.loop_id, |shared| shared.map(|shared| shared.closing.unwait(key)));
+        }
+    }
+
     pub(crate) fn is_loop_closing() -> bool {
         with_current(|shared| shared.is_some_and(|shared| shared.closing.is_asked()))
     }
@@ -76,15 +82,20 @@ impl Future for ClosingWait<'_> {
         if let Some(scope) = this.scope {
             scope.wait(&mut this.at_scope, cx.waker());
         }
-        with_current(|shared| {
-            let shared = shared.expect("no event loop runs on this thread: await this inside one");
-            if this.loop_id == 0 {
-                this.loop_id = shared.id;
-            }
-            if this.loop_id == shared.id {
-                shared.closing.wait(&mut this.at_loop, cx.waker());
-            }
+        let id = with_current(|shared| shared.map(|shared| shared.id));
+        let id = id.expect("no event loop runs on this thread: await this inside one");
+        if this.loop_id != id {
+            this.leave_loop();
+            this.loop_id = id;
+        }
+        with_loop(id, |shared| {
+            shared.inspect(|shared| shared.closing.wait(&mut this.at_loop, cx.waker()));
         });
+        if self.scope.is_some_and(Closing::is_asked) || Self::is_loop_closing() {
+            // A foreign waker's clone asked.
+            permit.spend();
+            return Poll::Ready(());
+        }
         waits::note("being asked to end (closing)");
         Poll::Pending
     }
@@ -95,9 +106,7 @@ impl Drop for ClosingWait<'_> {
         if let (Some(scope), Some(key)) = (self.scope, self.at_scope.take()) {
             scope.unwait(key);
         }
-        if let Some(key) = self.at_loop.take() {
-            with_loop(self.loop_id, |shared| shared.map(|shared| shared.closing.unwait(key)));
-        }
+        self.leave_loop();
     }
 }
 

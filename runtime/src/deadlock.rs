@@ -9,8 +9,15 @@ use std::panic::Location;
 use crate::item::TaskId;
 use crate::run_queue::{MAIL, ROOT};
 use crate::shared::Shared;
+use crate::straggler::Straggler;
 use crate::turn::{Root, has_work, poll};
 use crate::waits;
+
+/// How often in a row a run asks items that go on only because they are asked.
+const MOST_ASKED: u32 = 32;
+
+/// What a child waits for whose scope did not ask it: that is forgotten, paused or not polled.
+const ITS_SCOPE: &str = "its scope to be polled (Scope)";
 
 /// What keeps the event loop from going on: every item waits for another, or for something that nobody
 /// is left to do. The error of a run that would sleep for ever.
@@ -85,21 +92,40 @@ pub(crate) fn explain(
     let mut no_root = |_: &mut std::task::Context<'_>| std::task::Poll::Pending;
     let has_root = root.is_some();
     let root: &mut Root<'_> = root.unwrap_or(&mut no_root);
+    let live = shared.live.get();
+    drop(waits::take_children());
     if has_root {
         let waits_for = ask(shared, root, ROOT);
         waits.push(Wait { id: None, label: None, place, waits_for });
     }
     for (id, slot) in shared.items() {
-        let Some((label, place)) = describe(shared, slot, id) else { continue };
+        let Some((straggler, is_child)) = describe(shared, slot, id) else { continue };
         let waits_for = match shared.home.queue.is_paused(slot) {
             true => vec!["its pause to end (Control::resume)"],
+            // By its scope, whose poll asked it.
+            false if is_child => vec![ITS_SCOPE],
             false => ask(shared, root, slot),
         };
+        let Straggler { id, label, place } = straggler;
         waits.push(Wait { id: Some(id), label, place, waits_for });
     }
-    if has_work(shared) || !shared.is_stuck() || shared.stop.get() || waits.is_empty() {
+    for (id, notes) in waits::take_children() {
+        let Ok(at) = waits.binary_search_by_key(&Some(TaskId(id)), |wait| wait.id) else {
+            continue;
+        };
+        if waits[at].waits_for == [ITS_SCOPE] {
+            waits[at].waits_for = notes;
+        }
+    }
+    let went_on = has_work(shared) || shared.live.get() != live;
+    if !shared.is_stuck() || shared.stop.get() {
         return None;
     }
+    let asked = shared.asked.replace(shared.asked.get() + 1);
+    if went_on && asked < MOST_ASKED {
+        return None;
+    }
+    shared.asked.set(0);
     Some(Deadlock { waits })
 }
 
@@ -115,12 +141,9 @@ fn ask(shared: &Shared, root: &mut Root<'_>, slot: u32) -> Vec<&'static str> {
     })
 }
 
-fn describe(
-    shared: &Shared,
-    slot: u32,
-    id: TaskId,
-) -> Option<(Option<String>, &'static Location<'static>)> {
+/// Names an item, and says whether it stands for a scope's child.
+fn describe(shared: &Shared, slot: u32, id: TaskId) -> Option<(Straggler, bool)> {
     let item = shared.item_in(slot)?;
     let header = item.header();
-    (header.id == id).then(|| (header.label().map(String::from), header.place))
+    (header.id == id).then(|| (Straggler::of(header), header.is_child()))
 }

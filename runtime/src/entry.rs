@@ -8,12 +8,18 @@ use crate::event_loop::EventLoop;
 
 /// Runs the future of an `async fn main`. An error of the event loop is printed, and ends the process
 /// with status 1.
+#[track_caller]
 pub fn main<F: Future>(future: F) -> F::Output {
-    let result = EventLoop::<()>::new().and_then(|mut event_loop| Ok(event_loop.block_on(future)?));
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        std::process::exit(1)
-    })
+    // Without closures, which would hide the caller's place from the report of a deadlock.
+    let error = match EventLoop::<()>::new() {
+        Ok(mut event_loop) => match event_loop.block_on(future) {
+            Ok(output) => return output,
+            Err(error) => error.into(),
+        },
+        Err(error) => error,
+    };
+    eprintln!("error: {error}");
+    std::process::exit(1)
 }
 
 /// What a `#[test]` asked for.

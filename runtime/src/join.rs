@@ -219,6 +219,12 @@ impl Control {
         self.id
     }
 
+    /// Whether the item has ended, or its loop is gone.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        !with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.holds(self.slot, self.id)))
+    }
+
     /// Cancels the item: at once, or as its poll returns if it is being polled.
     pub fn cancel(self) -> bool {
         with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.cancel(self.slot, self.id)))

@@ -46,6 +46,7 @@ mod interval;
 mod join;
 mod join_set;
 mod macros;
+mod once;
 mod phase;
 pub mod registration;
 mod scope;

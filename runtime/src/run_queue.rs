@@ -272,6 +272,7 @@ impl<T: Default> RunQueue<T> {
     }
 
     /// Counts an entry that is due no more.
+    #[cold] // most items end, and are polled, unlisted
     fn uncount(&self, cell: &Slot<T>, state: usize) {
         let counter = if state & LATER == 0 { &self.due } else { &self.later };
         counter.set(counter.get() - 1);

@@ -19,11 +19,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use slab::Slab;
-
+use self::calls::Calls;
 pub use self::child::Child;
-use self::child::{Calls, Failure};
-use self::children::{Emptied, Entry};
+use self::child::Failure;
+use self::children::{Children, Emptied, drop_caught};
 pub use self::future::{Graced, Graceful, Scoped, scope, try_scope};
 pub use self::spawn::ChildBuilder;
 use crate::closing::Closing;
@@ -31,7 +30,9 @@ use crate::closing_wait::ClosingWait;
 use crate::sleep::{Sleep, sleep};
 use crate::straggler::Straggler;
 use crate::waiters::wake;
+use crate::waits;
 
+mod calls;
 mod child;
 mod children;
 mod future;
@@ -41,7 +42,7 @@ mod spawn;
 ///
 /// A reference to it may be given to children, which then spawn siblings, and to nobody else:
 ///
-/// ```compile_fail,E0521
+/// ```compile_fail
 /// # loopline_runtime::block_on(async {
 /// let mut escaped = None;
 /// loopline_runtime::scope(async |s| {
@@ -63,14 +64,82 @@ mod spawn;
 /// assert_eq!(count, 1);
 /// # });
 /// ```
+///
+/// Children may borrow what lives longer than the scope, which the closure's own variables do not:
+///
+/// ```compile_fail,E0373
+/// # loopline_runtime::block_on(async {
+/// loopline_runtime::scope(async |s| {
+///     let count = std::cell::Cell::new(0);
+///     s.spawn(async { count.set(1) });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let count = std::cell::Cell::new(0);
+/// loopline_runtime::scope(async |s| {
+///     s.spawn(async { count.set(1) });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// A scope and its children stay on their thread:
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// loopline_runtime::scope(async |s| {
+///     std::thread::scope(|threads| {
+///         threads.spawn(|| s.close());
+///     });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// loopline_runtime::scope(async |s| {
+///     let child = s.spawn(async {});
+///     std::thread::scope(|threads| {
+///         threads.spawn(|| child.is_finished());
+///     });
+/// })
+/// .await;
+/// # });
+/// ```
+///
+/// ```compile_fail,E0277
+/// # loopline_runtime::block_on(async {
+/// let scoped = loopline_runtime::scope(async |_| ());
+/// std::thread::spawn(move || drop(scoped));
+/// # });
+/// ```
+///
+/// ```
+/// # loopline_runtime::block_on(async {
+/// let scoped = loopline_runtime::scope(async |s| {
+///     let child = s.spawn(async {});
+///     s.close();
+///     assert!(!child.is_finished());
+/// });
+/// loopline_runtime::spawn(async move { drop(scoped) });
+/// # });
+/// ```
 pub struct Scope<'scope, 'env: 'scope, E: 'env> {
-    children: ManuallyDrop<RefCell<Slab<Entry<'scope, E>>>>,
+    children: ManuallyDrop<RefCell<Children<'scope, E>>>,
     calls: Rc<Calls>,
     closing: Closing,
     /// Why it ends early, once it does.
     failure: Cell<Option<Failure<E>>>,
+    failed: Cell<bool>,
     /// Set when no child may be added any more.
     ended: Cell<bool>,
+    /// How many destructors of cancelled children run inside each other now.
+    depth: Cell<u32>,
     /// Both invariant, as std's scoped threads have them.
     _scope: PhantomData<&'scope mut &'scope ()>,
     _env: PhantomData<&'env mut &'env ()>,
@@ -79,11 +148,13 @@ pub struct Scope<'scope, 'env: 'scope, E: 'env> {
 impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
     fn new() -> Self {
         Self {
-            children: ManuallyDrop::new(RefCell::new(Slab::new())),
+            children: ManuallyDrop::new(RefCell::new(Children::new())),
             calls: Rc::new(Calls::new()),
             closing: Closing::new(),
             failure: Cell::new(None),
+            failed: Cell::new(false),
             ended: Cell::new(false),
+            depth: Cell::new(0),
             _scope: PhantomData,
             _env: PhantomData,
         }
@@ -91,8 +162,8 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
 
     /// Spawns a child, which may borrow what the scope's frame holds. It first runs in the next round.
     ///
-    /// It has its own waker and budget, as a task has; its panic ends the scope. Once the scope or the
-    /// event loop is ending, the future is dropped and the child says cancelled.
+    /// It has its own waker and budget, and the lane of the task around it; its panic ends the scope. Once the
+    /// scope or the event loop is ending, the future is dropped and the child says cancelled.
     ///
     /// # Panics
     ///
@@ -150,7 +221,7 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
     /// Returns how many children live.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.children.borrow().len()
+        self.children.borrow().entries.len()
     }
 
     /// Whether no child lives.
@@ -185,7 +256,9 @@ where
     let mut output = None;
     let mut limit: Option<Sleep> = None;
     let stragglers = poll_fn(|cx| {
-        if let Some(future) = body.as_mut().as_pin_mut() {
+        // Those spawned in this poll run in the next one, which is the next round's.
+        scope.poll_children(scope.calls.len());
+        if let Some(future) = body.as_mut().as_pin_mut().filter(|_| !scope.failed.get()) {
             if let Poll::Ready(result) = future.poll(cx) {
                 body.set(None);
                 match result {
@@ -198,9 +271,12 @@ where
                 });
             }
         }
-        let polled = scope.poll_children(cx);
-        if scope.has_failed() || polled.is_ready() && output.is_some() {
+        if scope.failed.get() || output.is_some() && scope.is_empty() {
             return Poll::Ready(Vec::new());
+        }
+        scope.calls.wait(cx);
+        if output.is_some() {
+            waits::note("its children to end (scope)");
         }
         match limit.as_mut().map(|limit| Pin::new(limit).poll(cx)) {
             Some(Poll::Ready(())) => Poll::Ready(scope.stragglers()),
@@ -209,11 +285,26 @@ where
     })
     .await;
     drop(emptied);
-    body.set(None);
+    // The first failure counts: none of these destructors may get in its way.
+    drop_caught("the future of a scope's closure", Dropped(body));
     match (scope.failure.take(), output) {
-        (Some(Failure::Panic(payload)), _) => resume_unwind(payload),
-        (Some(Failure::Error(error)), _) => (Err(error), stragglers),
         (None, Some(value)) => (Ok(value), stragglers),
         (None, None) => unreachable!("a scope ends with a failure or after its closure"),
+        (Some(failure), output) => {
+            drop_caught("the output of a scope's closure", output);
+            match failure {
+                Failure::Panic(payload) => resume_unwind(payload),
+                Failure::Error(error) => (Err(error), stragglers),
+            }
+        }
+    }
+}
+
+/// Drops what is pinned, in its place.
+struct Dropped<'a, T>(Pin<&'a mut Option<T>>);
+
+impl<T> Drop for Dropped<'_, T> {
+    fn drop(&mut self) {
+        self.0.set(None);
     }
 }

@@ -59,7 +59,9 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) life: Cell<Life>,
     /// Woken at each end of an item while the loop shuts down.
-    pub(crate) drained: RefCell<Option<Waker>>,
+    pub(crate) drained: RefCell<Vec<Waker>>,
+    /// Items and children that wait for a graceful shutdown, and so are not ended by it.
+    pub(crate) askers: RefCell<Vec<TaskId>>,
     /// Asked when a graceful shutdown begins.
     pub(crate) closing: Closing,
     /// Set by `stop`, cleared by the `run` or `turn` that ends for it.
@@ -74,6 +76,10 @@ pub(crate) struct Shared {
     pub(crate) live: Cell<usize>,
     /// Items alive that keep `run` going.
     pub(crate) foreground: Cell<usize>,
+    /// Children of scopes alive.
+    pub(crate) children: Cell<usize>,
+    /// The children being polled now, each inside the one before.
+    pub(crate) polled_children: RefCell<Vec<TaskId>>,
     next_id: Cell<u64>,
     /// Where the block of ids ends that `next_id` is in.
     end_of_ids: Cell<u64>,
@@ -88,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) watches_deadlock: Cell<bool>,
     /// Set when the turn did not wait because nothing would end the wait.
     pub(crate) stuck: Cell<bool>,
+    /// How often in a row items went on only because they were asked what they wait for.
+    pub(crate) asked: Cell<u32>,
     /// Items to run before the next look at the clock.
     pub(crate) pace: Cell<usize>,
     /// The last look at the clock between items.
@@ -170,7 +178,8 @@ impl Shared {
             config: parts.config,
             counters: Counters::default(),
             life: Cell::new(Life::Open),
-            drained: RefCell::new(None),
+            drained: RefCell::default(),
+            askers: RefCell::default(),
             closing: Closing::new(),
             stop: Cell::new(false),
             in_turn: Cell::new(false),
@@ -178,6 +187,8 @@ impl Shared {
             running_id: Cell::new(0),
             live: Cell::new(0),
             foreground: Cell::new(0),
+            children: Cell::new(0),
+            polled_children: RefCell::default(),
             next_id: Cell::new(0),
             end_of_ids: Cell::new(0),
             cancelling: Cell::new(0),
@@ -185,6 +196,7 @@ impl Shared {
             more_events: Cell::new(false),
             watches_deadlock: Cell::new(false),
             stuck: Cell::new(false),
+            asked: Cell::new(0),
             pace: Cell::new(pace),
             last_check: Cell::new(0),
             over: Cell::new(false),

@@ -2,13 +2,12 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::current::with_loop;
 use crate::handle::Handle;
-use crate::item::Item;
+use crate::item::TaskId;
 use crate::shared::Shared;
 use crate::sleep::{Sleep, sleep};
 use crate::straggler::Straggler;
@@ -22,8 +21,10 @@ impl<S: 'static> Handle<S> {
     /// still work. Returns whom it had to cancel, oldest first.
     ///
     /// From then on the loop refuses items: [`Handle::spawn`] gives a cancelled handle, [`Handle::insert`] an
-    /// error. [Background](crate::ItemBuilder::background) items are cancelled too, but not waited for and not
-    /// named. The future or task that awaits this goes on and is not counted.
+    /// error, a scope a cancelled child. [Background](crate::ItemBuilder::background) items are cancelled too,
+    /// but not waited for and not named. The future, task or scope's child that awaits this goes on and is not
+    /// counted, nor are those it is inside of. Other children of scopes are waited for and named as items are;
+    /// they are dropped with the item that their scope is in, or as that is polled next.
     ///
     /// # Cancel safety
     ///
@@ -48,14 +49,14 @@ impl<S: 'static> Handle<S> {
     /// ```
     pub async fn shutdown(self, grace: Duration) -> Vec<Straggler> {
         let id = self.id();
-        let own = with_loop(id, |shared| shared.map_or(0, Shared::begin_shutdown));
+        let asker = Asker::begin(id);
         let mut limit: Sleep = sleep(grace);
         poll_fn(|cx| {
             let ended = with_loop(id, |shared| {
-                let Some(shared) = shared.filter(|shared| !shared.is_drained(own)) else {
+                let Some(shared) = shared.filter(|shared| !shared.is_drained()) else {
                     return true;
                 };
-                drop(shared.drained.replace(Some(copy(cx.waker()))));
+                shared.wait_drained(cx.waker());
                 waits::note("the items to end (Handle::shutdown)");
                 false
             });
@@ -65,38 +66,91 @@ impl<S: 'static> Handle<S> {
             }
         })
         .await;
-        with_loop(id, |shared| shared.map_or(Vec::new(), Shared::end_stragglers))
+        let stragglers = with_loop(id, |shared| shared.map_or(Vec::new(), Shared::end_stragglers));
+        drop(asker);
+        stragglers
+    }
+}
+
+/// Who asked for a graceful end: the item being polled, and the children of scopes inside each other down
+/// to the one that asks. They cannot end before it is done, so it does not wait for them.
+struct Asker {
+    loop_id: u64,
+    ids: Vec<TaskId>,
+}
+
+impl Asker {
+    /// Stops the intake and asks everybody to end.
+    fn begin(loop_id: u64) -> Self {
+        let ids = with_loop(loop_id, |shared| shared.map_or(Vec::new(), Shared::begin_shutdown));
+        Self { loop_id, ids }
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        with_loop(self.loop_id, |shared| {
+            let Some(shared) = shared else { return };
+            let mut askers = shared.askers.borrow_mut();
+            for id in &self.ids {
+                // Once each: it may ask twice.
+                if let Some(at) = askers.iter().position(|asker| asker == id) {
+                    askers.swap_remove(at);
+                }
+            }
+        });
     }
 }
 
 impl Shared {
-    /// Stops the intake and asks everybody to end. Returns how many items ask for it and are not waited
-    /// for: one, or none if that is the root future or a background item.
-    fn begin_shutdown(&self) -> usize {
+    fn begin_shutdown(&self) -> Vec<TaskId> {
+        let mut ids = self.polled_children.borrow().clone();
+        ids.extend(self.running().map(|(_, id)| id));
+        self.askers.borrow_mut().extend_from_slice(&ids);
         self.stop_intake();
         self.closing.ask(|waiter| self.wake_waiter(waiter));
-        // The one that is being polled is not at rest.
-        let at_rest = self.kept().filter(|item| !item.header().is_child()).count();
-        self.foreground.get() - at_rest
+        ids
     }
 
     /// Whether nothing is left that a graceful end waits for.
-    fn is_drained(&self, own: usize) -> bool {
-        // Children are looked for only when they are all there is.
-        self.foreground.get() <= own && self.kept().next().is_none()
+    fn is_drained(&self) -> bool {
+        let most = self.askers.borrow().len();
+        // Items are looked at only when they may be all there are.
+        self.foreground.get() <= most && self.children.get() <= most && self.kept().is_empty()
     }
 
-    /// Returns the items at rest that a graceful end waits for.
-    fn kept(&self) -> impl Iterator<Item = Rc<dyn Item>> {
+    /// Has who waits for the end of all items woken at the next end of one.
+    fn wait_drained(&self, waker: &Waker) {
+        let known = self.drained.borrow().iter().any(|waiter| waiter.will_wake(waker));
+        if !known {
+            let waker = copy(waker);
+            self.drained.borrow_mut().push(waker);
+        }
+    }
+
+    /// Returns the items at rest that a graceful end waits for, oldest first. The one that is being polled
+    /// is not at rest.
+    fn kept(&self) -> Vec<Straggler> {
         let items = self.items().into_iter().filter_map(|(_, slot)| self.item_in(slot));
-        items.filter(|item| !item.header().is_background() || item.header().is_child())
+        let kept = items.filter(|item| {
+            let header = item.header();
+            (!header.is_background() || header.is_child()) && !self.asks_to_end(header.id)
+        });
+        kept.map(|item| Straggler::of(item.header())).collect()
     }
 
-    /// Cancels all items at rest, newest first. Returns those that a graceful end waited for.
+    fn asks_to_end(&self, id: TaskId) -> bool {
+        self.askers.borrow().contains(&id)
+    }
+
+    /// Cancels all items at rest but those that ask for it, newest first. Returns those that a graceful end
+    /// waited for.
     fn end_stragglers(&self) -> Vec<Straggler> {
-        let left = self.kept().map(|item| Straggler::of(item.header())).collect();
+        let left = self.kept();
         for (id, slot) in self.items().into_iter().rev() {
-            self.cancel(slot, id);
+            if !self.asks_to_end(id) {
+                self.cancel(slot, id);
+            }
         }
         left
     }

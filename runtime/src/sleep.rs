@@ -174,7 +174,6 @@ impl Sleep {
     }
 
     /// Makes it [`Send`] and [`Sync`], for traits that demand that; it still works on this thread only.
-    #[must_use]
     pub fn into_send(mut self) -> SendSleep {
         let Alarm { loop_id, deadline, ref mut key, .. } = self.alarm;
         let alarm = Alarm { loop_id, deadline, key: key.take(), _place: PhantomData };

@@ -107,6 +107,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
         shared.clock.refresh();
         return waited;
     }
+    shared.asked.set(0);
     note_lag(shared, shared.clock.now(), entered);
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };

@@ -9,6 +9,8 @@ use std::cell::{Cell, RefCell};
 thread_local! {
     static ASKED: Cell<bool> = const { Cell::new(false) };
     static NOTES: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+    /// What children of scopes wait for, by their ids.
+    static CHILDREN: RefCell<Vec<(u64, Vec<&'static str>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Notes that the leaf being polled waits for `what`: "a message (mpsc::Receiver::recv)".
@@ -33,6 +35,19 @@ fn keep(what: &'static str) {
             notes.push(what);
         }
     });
+}
+
+/// Calls `f`, which polls a child inside the poll that is asked: its notes are its own.
+pub(crate) fn ask_child(id: u64, f: impl FnOnce()) {
+    let outer = NOTES.take();
+    f();
+    let own = NOTES.replace(outer);
+    CHILDREN.with_borrow_mut(|children| children.push((id, own)));
+}
+
+/// Returns what children noted since the last call.
+pub(crate) fn take_children() -> Vec<(u64, Vec<&'static str>)> {
+    CHILDREN.take()
 }
 
 /// Calls `f`, which polls, and returns what was noted meanwhile.

@@ -5,8 +5,9 @@ use std::fmt;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
+use std::time::Duration;
 
-use loopline::{Builder, Clock, EventLoop, Handle, StateError, Stats};
+use loopline::{Builder, Clock, EventLoop, Handle, RunError, StateError, Stats, Straggler};
 
 /// An event loop of a test. It ends in [`closes_clean`] or [`ends_with_items`]; one that is merely
 /// dropped ends the process, because a panic could be contained by another loop whose task owns it.
@@ -123,6 +124,20 @@ fn ends_with<S>(event_loop: TestLoop<S>, items: usize, registrations: usize) {
     );
     drop(event_loop);
     is_gone(handle);
+}
+
+/// Ends a loop by its own graceful end, and asserts that nothing outlives it.
+#[track_caller]
+pub fn shuts_down<S>(
+    event_loop: TestLoop<S>,
+    state: &mut S,
+    grace: Duration,
+) -> Result<Vec<Straggler>, RunError> {
+    let event_loop = event_loop.unguarded();
+    let handle = event_loop.handle();
+    let ended = event_loop.shutdown(state, grace);
+    is_gone(handle);
+    ended
 }
 
 /// Asserts that the loop that runs has nothing but its root future: the last line of a

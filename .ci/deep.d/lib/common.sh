@@ -133,3 +133,11 @@ need_examples() { # need_examples NAME...
     local name
     for name in "$@"; do [ -x "$EXAMPLES_DIR/$name" ] || return 1; done
 }
+
+# The programs of examples/bridges, built in release: sets bridges_dir.
+need_bridges() {
+    local target="${CARGO_TARGET_DIR:-$PWD/target}/bridges"
+    nice -n 5 cargo build --release --bins --manifest-path examples/bridges/Cargo.toml --target-dir "$target" \
+        >"$logs/$part-bridges.log" 2>&1 || return 1
+    bridges_dir="$target/release"
+}

@@ -222,7 +222,7 @@ fn a_client_that_never_ends_its_header_is_closed_by_the_loops_clock() {
 }
 
 #[test]
-fn the_timer_goes_by_the_loops_clock_and_is_moved_without_a_second_one() {
+fn the_timer_goes_by_the_loops_clock_and_is_moved() {
     let mut event_loop = support::paused::<()>();
     let handle = event_loop.handle();
     let end = event_loop.block_on(async move {

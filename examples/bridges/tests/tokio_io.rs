@@ -140,7 +140,8 @@ fn a_full_socket_makes_a_write_wait_until_there_is_room() {
 fn vectored_writes_take_several_buffers_at_once() {
     block_on(async {
         let (stream, mut peer) = with_peer().await;
-        assert!((&stream).is_write_vectored() && stream.is_write_vectored());
+        let by_reference = &stream;
+        assert!(AsyncWrite::is_write_vectored(&by_reference) && stream.is_write_vectored());
         let bufs = [IoSlice::new(b"two "), IoSlice::new(b"parts")];
         let n = poll_fn(|cx| Pin::new(&mut &stream).poll_write_vectored(cx, &bufs)).await.unwrap();
         assert_eq!(n, 9);

@@ -72,6 +72,14 @@ impl<T: Default> RunQueue<T> {
         self.escaped.get() != 0
     }
 
+    /// Whether the item of a word, of whatever loop, is one of ours and paused.
+    pub(crate) fn is_word_paused(&self, word: usize) -> bool {
+        self.slots.get((word & FLAGS) as u32).is_some_and(|cell| {
+            let state = cell.state.get();
+            (state ^ word) & !FLAGS == 0 && state & PAUSED != 0
+        })
+    }
+
     /// Whether the item is paused.
     pub(crate) fn is_paused(&self, slot: u32) -> bool {
         self.slots.get(slot).is_some_and(|cell| cell.state.get() & PAUSED != 0)

@@ -43,10 +43,13 @@ impl Share {
         Self { quantum: Cell::new(0), credit: Cell::new(0), due: Cell::new(0) }
     }
 
+    /// Adds what so many visits add. Never more than one share is there to use: what a lane had left when
+    /// its items were cancelled or paused is not saved up.
     fn visit(&self, times: i64) -> bool {
         let added = self.quantum.get().saturating_mul(times);
-        self.credit.set(self.credit.get().saturating_add(added));
-        self.credit.get() > 0
+        let credit = self.credit.get().saturating_add(added).min(self.quantum.get());
+        self.credit.set(credit);
+        credit > 0
     }
 }
 
@@ -108,16 +111,24 @@ impl<T: Default> RunQueue<T> {
         waits.fold(longest, u64::saturating_add)
     }
 
+    /// Returns the number of the lane in which the item of a slot is; the first one's if there is none.
+    pub(crate) fn lane_number(&self, slot: u32) -> u8 {
+        self.slots.get(slot).map_or(0, |cell| cell.marks.get() & LANE)
+    }
+
+    #[inline]
     pub(super) fn lane_of(&self, cell: &Slot<T>) -> &Lane {
         self.lists_of(usize::from(cell.marks.get() & LANE))
     }
 
     #[inline]
     fn lists_of(&self, lane: usize) -> &Lane {
-        match self.lanes.get() {
-            Some(lanes) if lane != 0 => &lanes.lists[lane],
-            _ => &self.first,
-        }
+        if lane == 0 { &self.first } else { self.lists_of_other(lane) }
+    }
+
+    #[cold]
+    fn lists_of_other(&self, lane: usize) -> &Lane {
+        self.lanes.get().map_or(&self.first, |lanes| &lanes.lists[lane])
     }
 
     /// Counts what became due in another lane than the first, or is so no more.
@@ -163,6 +174,16 @@ impl<T: Default> RunQueue<T> {
             self.begin_round_of(lists);
             self.pop_of(lists)
         })
+    }
+
+    /// Pops what is stale in lanes that have nothing to run, which no visit would: their slots would not be
+    /// free again while another lane is busy.
+    pub(crate) fn drop_stale_of_idle_lanes(&self) {
+        let Some(lanes) = self.lanes.get() else { return };
+        for lane in (0..lanes.count.get()).filter(|&lane| self.due_in(lanes, lane) == 0) {
+            let none = self.pop_in(lane);
+            debug_assert!(none.is_none(), "Counted");
+        }
     }
 
     /// Charges a lane what a poll of one of its items took, in nanoseconds.

@@ -1,6 +1,6 @@
 //! One child of a scope: its future, and the handle to its output.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +33,14 @@ pub(super) struct Output<T> {
 impl<T> Output<T> {
     pub(super) fn new() -> Self {
         Self { value: Cell::new(None), ended: Cell::new(false), waiter: Cell::new(None) }
+    }
+
+    /// Whether this waker waits for it already.
+    fn is_awaited_by(&self, waker: &Waker) -> bool {
+        let waiter = self.waiter.take();
+        let same = waiter.as_ref().is_some_and(|waiter| waiter.will_wake(waker));
+        self.waiter.set(waiter);
+        same
     }
 
     /// Ends the wait for it: with a value, or without if the child was cancelled or failed.
@@ -165,8 +173,13 @@ impl<T, E> Future for Child<'_, '_, T, E> {
             let value = self.output.value.take();
             return Poll::Ready(value.ok_or_else(|| JoinError::cancelled(self.id)));
         }
-        let waker = copy(cx.waker());
-        drop(self.output.waiter.replace(Some(waker)));
+        if !self.output.is_awaited_by(cx.waker()) {
+            drop(self.output.waiter.replace(Some(copy(cx.waker()))));
+            if self.output.ended.get() {
+                // A foreign waker's clone or drop cancelled it.
+                return self.poll(cx);
+            }
+        }
         waits::note("the end of a child (scope::Child)");
         Poll::Pending
     }
@@ -180,71 +193,5 @@ impl<T, E> fmt::Debug for Child<'_, '_, T, E> {
             .field("id", &self.id.0)
             .field("finished", &self.output.ended.get())
             .finish()
-    }
-}
-
-/// What the loop knows of a child: an item whose wakes reach the scope, and which never touches the child.
-pub(super) struct Proxy {
-    pub(super) calls: Rc<Calls>,
-    pub(super) key: usize,
-}
-
-impl Future for Proxy {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if !waits::is_asked() {
-            self.calls.call(self.key);
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // Cancelled by a control: the scope finds its child without an item.
-        self.calls.call(self.key);
-    }
-}
-
-/// Which children want to be polled, and whose poll sees to that. Borrows nothing of the scope's frame.
-pub(super) struct Calls {
-    pub(super) keys: RefCell<Vec<usize>>,
-    waker: Cell<Option<Waker>>,
-    /// Set while the scope itself ends a proxy.
-    quiet: Cell<bool>,
-}
-
-impl Calls {
-    pub(super) fn new() -> Self {
-        Self { keys: RefCell::default(), waker: Cell::new(None), quiet: Cell::new(false) }
-    }
-
-    /// Ends a proxy, which then calls nobody.
-    pub(super) fn quietly(&self, f: impl FnOnce()) {
-        let outer = self.quiet.replace(true);
-        f();
-        self.quiet.set(outer);
-    }
-
-    fn call(&self, key: usize) {
-        if self.quiet.get() {
-            return;
-        }
-        self.keys.borrow_mut().push(key);
-        self.wake();
-    }
-
-    /// Polls the scope, if it waits.
-    pub(super) fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            wake(waker);
-        }
-    }
-
-    /// Lets the next call wake this task.
-    pub(super) fn set_waker(&self, cx: &Context<'_>) {
-        let waker = copy(cx.waker());
-        drop(self.waker.replace(Some(waker)));
     }
 }

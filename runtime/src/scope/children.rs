@@ -1,14 +1,17 @@
 //! The children of one scope: polled when called, cancelled newest first.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use slab::Slab;
+
 use super::Scope;
 use super::child::Failure;
 use crate::current::with_current;
-use crate::item::{TaskId, drop_payload};
+use crate::item::{Payload, TaskId, drop_payload};
 use crate::join::JoinHandle;
 use crate::shared::report;
 use crate::straggler::Straggler;
@@ -20,6 +23,12 @@ pub(super) type ChildBox<'scope, E> = Pin<Box<dyn Future<Output = Option<Failure
 
 /// How many children one poll of the scope polls before everything else runs.
 const POLLS: usize = 64;
+
+/// How deep destructors of cancelled children may nest before the rest waits for the outermost.
+const CANCEL_DEPTH: u32 = 32;
+
+/// A table that was longer gives its memory back when it is empty.
+const KEPT: usize = 1024;
 
 /// One child.
 pub(super) struct Entry<'scope, E> {
@@ -35,49 +44,64 @@ pub(super) struct Entry<'scope, E> {
     pub(super) word: Word,
 }
 
+/// All that may borrow from the scope and from its frame.
+pub(super) struct Children<'scope, E> {
+    pub(super) entries: Slab<Entry<'scope, E>>,
+    /// Cancelled ones whose futures the outermost of nested destructors drops, each with its item.
+    doomed: VecDeque<(Option<JoinHandle<()>>, ChildBox<'scope, E>)>,
+}
+
+impl<E> Children<'_, E> {
+    pub(super) const fn new() -> Self {
+        Self { entries: Slab::new(), doomed: VecDeque::new() }
+    }
+}
+
 impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
-    /// Polls the children that were woken. Ready: there are none.
-    pub(super) fn poll_children(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut keys = match waits::is_asked() {
-            true => self.children.borrow().iter().map(|(key, _)| key).collect(),
-            false => self.calls.keys.take(),
-        };
-        let rest = keys.split_off(keys.len().min(POLLS));
-        for key in keys {
+    /// Polls the first `called` of the children that were called, and not too many at once.
+    pub(super) fn poll_children(&self, called: usize) {
+        if waits::is_asked() {
+            return self.ask_children();
+        }
+        for _ in 0..called.min(POLLS) {
+            let Some(key) = self.calls.next() else { return };
             self.poll_child(key);
-            if self.has_failed() {
-                return Poll::Pending;
+            if self.failed.get() {
+                return;
             }
         }
-        if self.is_empty() {
-            return Poll::Ready(());
+    }
+
+    /// Polls all children, to hear what they wait for.
+    fn ask_children(&self) {
+        let keys: Vec<_> =
+            self.children.borrow().entries.iter().map(|(key, entry)| (key, entry.id)).collect();
+        for (key, id) in keys {
+            waits::ask_child(id.0, || self.poll_child(key));
+            if self.failed.get() {
+                return;
+            }
         }
-        let mut called = self.calls.keys.borrow_mut();
-        called.splice(0..0, rest);
-        let more = !called.is_empty();
-        drop(called);
-        self.calls.set_waker(cx);
-        if more {
-            self.calls.wake();
-        }
-        Poll::Pending
     }
 
     /// Polls one child with its own waker and budget. A call that came too late finds nothing, or another
     /// child, which a poll does no harm.
     fn poll_child(&self, key: usize) {
         let mut children = self.children.borrow_mut();
-        let Some(entry) = children.get_mut(key) else { return };
+        let Some(entry) = children.entries.get_mut(key) else { return };
         let (id, word, gone) = (entry.id, entry.word, entry.proxy.is_finished());
+        if !gone && is_paused(word) {
+            drop(children);
+            // Remembered by the item until the pause ends.
+            waker(word).wake_by_ref();
+            return;
+        }
         let Some(mut future) = entry.future.take() else { return };
         drop(children);
         if gone {
             return self.end(key, future);
         }
-        let operations = with_current(|shared| shared.map_or(1, |s| s.config.operations));
-        let waker = waker(word);
-        let polled =
-            budget::with_own(operations, || future.as_mut().poll(&mut Context::from_waker(&waker)));
+        let polled = poll_as(id, || future.as_mut().poll(&mut Context::from_waker(&waker(word))));
         match polled {
             Poll::Ready(failure) => {
                 self.end(key, future);
@@ -86,7 +110,8 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
             Poll::Pending => {
                 let mut children = self.children.borrow_mut();
                 // Its key is its own as long as it is there, busy or not.
-                let Some(entry) = children.get_mut(key).filter(|entry| entry.id == id) else {
+                let Some(entry) = children.entries.get_mut(key).filter(|entry| entry.id == id)
+                else {
                     return;
                 };
                 if !entry.cancelled {
@@ -101,17 +126,46 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
 
     /// Ends a child: its item, and its future if that is there still.
     fn end(&self, key: usize, future: ChildBox<'scope, E>) {
-        let entry = self.children.borrow_mut().try_remove(key);
-        if let Some(entry) = entry {
-            self.calls.quietly(|| drop(entry.proxy.cancel()));
+        let mut children = self.children.borrow_mut();
+        let proxy = children.entries.try_remove(key).map(|entry| entry.proxy);
+        if children.entries.is_empty() && children.entries.capacity() > KEPT {
+            children.entries = Slab::new();
         }
-        drop_child(future);
+        drop(children);
+        if let Some(proxy) = &proxy {
+            self.calls.quietly(key, || proxy.control().cancel());
+        }
+        // No Recursion: a chain of children whose destructors cancel the next is cut into pieces.
+        let depth = self.depth.get();
+        if depth == CANCEL_DEPTH {
+            self.children.borrow_mut().doomed.push_back((proxy, future));
+            return;
+        }
+        self.depth.set(depth + 1);
+        drop_child(proxy, future);
+        self.depth.set(depth);
+        if depth == 0 {
+            self.drop_doomed();
+        }
+    }
+
+    /// Drops what was put off, and what that puts off in turn.
+    fn drop_doomed(&self) {
+        loop {
+            let next = self.children.borrow_mut().doomed.pop_front();
+            let Some((proxy, future)) = next else { return };
+            self.depth.set(1);
+            drop_child(proxy, future);
+            self.depth.set(0);
+        }
     }
 
     /// Cancels a child, by its handle.
     pub(super) fn cancel_child(&self, key: usize, id: TaskId) {
         let mut children = self.children.borrow_mut();
-        let Some(entry) = children.get_mut(key).filter(|entry| entry.id == id) else { return };
+        let Some(entry) = children.entries.get_mut(key).filter(|entry| entry.id == id) else {
+            return;
+        };
         let Some(future) = entry.future.take() else {
             entry.cancelled = true;
             return;
@@ -124,38 +178,32 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
 
     /// Makes the scope end early; the first failure counts.
     pub(super) fn fail(&self, failure: Failure<E>) {
-        let first = self.failure.take();
-        let (kept, second) = match first {
+        self.failed.set(true);
+        let (kept, second) = match self.failure.take() {
             Some(first) => (first, Some(failure)),
             None => (failure, None),
         };
         self.failure.set(Some(kept));
         match second {
-            Some(Failure::Panic(payload)) => unobserved(payload),
-            second => drop(second),
+            Some(Failure::Panic(payload)) => unobserved("a child of a scope", payload),
+            second => drop_caught("the error of a child of a scope", second),
         }
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        let failure = self.failure.take();
-        let failed = failure.is_some();
-        self.failure.set(failure);
-        failed
     }
 
     /// Names the children that are left, oldest first.
     pub(super) fn stragglers(&self) -> Vec<Straggler> {
         let children = self.children.borrow();
-        let mut left: Vec<_> = children.iter().map(|(_, entry)| entry.proxy.straggler()).collect();
+        let mut left: Vec<_> =
+            children.entries.iter().map(|(_, entry)| entry.proxy.straggler()).collect();
         left.sort_unstable_by_key(|straggler| straggler.id);
         left
     }
 
-    /// Cancels all children, newest first, those too that are spawned meanwhile.
+    /// Cancels all children, newest first; none can be added from now on.
     fn empty(&self) {
         self.ended.set(true);
         let mut ids: Vec<_> =
-            self.children.borrow().iter().map(|(key, entry)| (entry.id, key)).collect();
+            self.children.borrow().entries.iter().map(|(key, entry)| (entry.id, key)).collect();
         ids.sort_unstable();
         for (id, key) in ids.into_iter().rev() {
             self.cancel_child(key, id);
@@ -172,19 +220,51 @@ impl<E> Drop for Emptied<'_, '_, E> {
     }
 }
 
+fn is_paused(word: Word) -> bool {
+    with_current(|shared| shared.is_some_and(|shared| shared.home.queue.is_word_paused(word)))
+}
+
+/// Calls `poll` as the poll of a child: with a budget of its own, and the loop knows who runs.
+fn poll_as<R>(id: TaskId, poll: impl FnOnce() -> R) -> R {
+    let (operations, depth) = with_current(|shared| {
+        shared.map_or((1, 0), |shared| {
+            let mut polled = shared.polled_children.borrow_mut();
+            polled.push(id);
+            (shared.config.operations, polled.len())
+        })
+    });
+    // A child's poll does not unwind; should one, the next outer poll cuts the list back.
+    let result = budget::with_own(operations, poll);
+    if depth != 0 {
+        with_current(|shared| {
+            shared.inspect(|shared| shared.polled_children.borrow_mut().truncate(depth - 1));
+        });
+    }
+    result
+}
+
 /// Drops a child's future. A panic of its destructor is nobody's.
-fn drop_child<E>(future: ChildBox<'_, E>) {
+fn drop_child<E>(proxy: Option<JoinHandle<()>>, future: ChildBox<'_, E>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
-        unobserved(payload);
+        match proxy {
+            Some(proxy) => unobserved(&proxy.straggler().to_string(), payload),
+            None => unobserved("a child of a scope", payload),
+        }
     }
 }
 
-fn unobserved(payload: crate::item::Payload) {
-    const WHAT: &str = "a child of a scope";
+/// Drops what the scope has no use for; a panic of its destructor is nobody's.
+pub(super) fn drop_caught<T>(what: &str, value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        unobserved(what, payload);
+    }
+}
+
+fn unobserved(what: &str, payload: Payload) {
     with_current(|shared| match shared {
-        Some(shared) => shared.unobserved(WHAT, payload),
+        Some(shared) => shared.unobserved(what, payload),
         None => {
-            report(None, WHAT, &payload);
+            report(None, what, &payload);
             drop_payload(payload);
         }
     });

@@ -7,13 +7,15 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::Scope;
-use super::child::{Child, ChildFuture, Output, Proxy};
+use super::calls::Proxy;
+use super::child::{Child, ChildFuture, Output};
 use super::children::{ChildBox, Entry};
 use crate::current::with_current;
 use crate::item::{Item, Meta, TaskId};
 use crate::items::Start;
 use crate::join::{Control, JoinHandle};
 use crate::run_queue::NONE;
+use crate::wake::Word;
 
 /// What to say of a child before it is spawned: see [`Scope::item`].
 #[must_use = "a child starts with `spawn`"]
@@ -74,24 +76,8 @@ impl<'scope, 'env, E: 'env> ChildBuilder<'scope, 'env, E> {
         let Self { scope, label, place } = self;
         let output = Rc::new(Output::new());
         let future: ChildBox<'scope, E> = Box::pin(ChildFuture::new(future, output.clone(), map));
-        let key = scope.children.borrow().vacant_key();
-        let meta =
-            Meta { label: label.map(Box::new), background: true, child: true, ..Meta::new(place) };
-        let made = with_current(|shared| {
-            let Some(shared) = shared else {
-                panic!("no event loop runs on this thread: spawn inside one")
-            };
-            let proxy = Proxy { calls: scope.calls.clone(), key };
-            if scope.ended.get() {
-                return None;
-            }
-            let proxy = shared.insert(proxy, meta, Start::Queue).ok()?;
-            let (slot, id) = (proxy.header().slot, proxy.header().id);
-            let word = shared.home.queue.word(slot, shared.home.queue.generation(slot));
-            let control = Control::new(shared.id, slot, id);
-            Some((JoinHandle::new(proxy), control, word))
-        });
-        let Some((proxy, control, word)) = made else {
+        let key = scope.children.borrow().entries.vacant_key();
+        let Some((proxy, control, word)) = scope.insert_proxy(key, label, place) else {
             // Tells `output` that it is cancelled.
             drop(future);
             let (id, control) = (TaskId(0), Control::new(0, NONE, TaskId(0)));
@@ -99,9 +85,52 @@ impl<'scope, 'env, E: 'env> ChildBuilder<'scope, 'env, E> {
         };
         let id = control.id();
         let entry = Entry { future: Some(future), cancelled: false, id, proxy, word };
-        let inserted = scope.children.borrow_mut().insert(entry);
+        let inserted = scope.children.borrow_mut().entries.insert(entry);
         debug_assert_eq!(inserted, key);
+        // Polled in the next round, without its item.
+        scope.calls.call(key);
         Child { scope, key, id, control, output }
+    }
+}
+
+impl<'env, E: 'env> Scope<'_, 'env, E> {
+    /// Makes the item that stands for a child: `None` if the scope or the loop takes none.
+    #[track_caller]
+    fn insert_proxy(
+        &self,
+        key: usize,
+        label: Option<Cow<'static, str>>,
+        place: &'static Location<'static>,
+    ) -> Option<(JoinHandle<()>, Control, Word)> {
+        with_current(|shared| {
+            let Some(shared) = shared else {
+                panic!("no event loop runs on this thread: spawn inside one")
+            };
+            if self.ended.get() {
+                return None;
+            }
+            let queue = &shared.home.queue;
+            let meta = Meta {
+                label: label.map(Box::new),
+                background: true,
+                child: true,
+                // Its parent's.
+                lane: queue.lane_number(shared.running_slot.get()),
+                ..Meta::new(place)
+            };
+            let proxy = Proxy { calls: self.calls.clone(), key };
+            let proxy = match shared.insert(proxy, meta, Start::Asleep) {
+                Ok(proxy) => proxy,
+                Err(refused) => {
+                    self.calls.quietly(key, || drop(refused));
+                    return None;
+                }
+            };
+            shared.children.set(shared.children.get() + 1);
+            let (slot, id) = (proxy.header().slot, proxy.header().id);
+            let word = queue.word(slot, queue.generation(slot));
+            Some((JoinHandle::new(proxy), Control::new(shared.id, slot, id), word))
+        })
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.over.set(false);
     let queue = &shared.home.queue;
     let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    queue.drop_stale_of_idle_lanes();
     let mut before = shared.clock.read();
     let mut ran = 0;
     while ran < most {

@@ -61,3 +61,62 @@ fn a_lane_in_debt_waits_for_the_others_to_use_as_much_and_no_longer() {
     }
     assert!(used[0].abs_diff(used[1]) <= 10_020, "{used:?}");
 }
+
+#[test]
+fn stale_entries_of_a_lane_with_nothing_to_run_go_while_another_is_busy() {
+    let queue = Queue::new(5);
+    let (busy, idle) = (queue.add_lane(10, 10).unwrap(), queue.add_lane(10, 10).unwrap());
+    let always = take(&queue, busy);
+    for _ in 0..10_000 {
+        queue.begin_turn();
+        queue.wake_any(always);
+        let slot = take(&queue, idle);
+        queue.enqueue(slot);
+        queue.free(slot);
+        queue.drop_stale_of_idle_lanes();
+        assert_eq!(queue.pop_fair().map(|entry| entry.slot), Some(always));
+        queue.charge(usize::from(busy), 1);
+    }
+    assert!(queue.used() < MAIL + 6, "{} slots for two items at a time", queue.used());
+}
+
+#[test]
+fn a_lane_whose_items_are_cancelled_saves_no_time_up() {
+    let queue = Queue::new(5);
+    let (first, second) = (queue.add_lane(100, 100).unwrap(), queue.add_lane(100, 100).unwrap());
+    let (other, saves) = (take(&queue, second), take(&queue, first));
+    queue.wake_any(other);
+    for _ in 0..1_000 {
+        // Runs for a moment; what else it had to run is gone before it comes on again.
+        queue.wake_any(saves);
+        let gone = take(&queue, first);
+        queue.enqueue(gone);
+        while queue.pop_fair().is_some_and(|entry| {
+            queue.wake_any(other);
+            queue.charge(entry.lane(), 1);
+            if entry.slot == saves {
+                queue.free(gone);
+            }
+            entry.slot != saves
+        }) {}
+        let next = queue.pop_fair().unwrap();
+        assert_eq!(next.slot, other);
+        queue.wake_any(other);
+        queue.charge(next.lane(), 1);
+    }
+    // However long that went on, now it has its share and no more before the other runs.
+    let mut used = 0;
+    queue.wake_any(saves);
+    loop {
+        let entry = queue.pop_fair().unwrap();
+        queue.wake_any(entry.slot);
+        let lane = entry.lane();
+        queue.charge(lane, 1);
+        match (entry.slot == saves, used) {
+            (true, _) => used += 1,
+            (false, 0) => {}
+            (false, _) => break,
+        }
+    }
+    assert!(used <= 100, "{used} of a share of 100");
+}

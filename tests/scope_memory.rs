@@ -1,0 +1,131 @@
+//! A scope that lives long keeps nothing of children that ended. A file of its own, because it counts
+//! what its thread takes from the allocator and gives back.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
+use std::task::Poll;
+
+use loopline::{scope, yield_now};
+use support::{block_on, scaled};
+
+/// The system's allocator, with a count of the bytes that each thread holds.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // A thread that is ending counts no more.
+    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+}
+
+// SAFETY: passes every call on unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: as in `alloc`.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs a step many times, and returns how many bytes more are held after the rest than after some.
+async fn growth_of(times: usize, mut step: impl AsyncFnMut()) -> isize {
+    for _ in 0..100 {
+        step().await;
+    }
+    let before = HELD.get();
+    for _ in 0..times {
+        step().await;
+    }
+    HELD.get() - before
+}
+
+#[test]
+fn a_million_short_children_leave_nothing_behind_in_a_scope_that_goes_on() {
+    block_on(async {
+        scope(async |s| {
+            let long = s.spawn(pending::<()>());
+            let batch = async || {
+                for n in 0..10 {
+                    let child = s.spawn(async move {
+                        if n % 3 == 0 {
+                            yield_now().await;
+                        }
+                    });
+                    if n % 4 == 1 {
+                        child.cancel();
+                    } else if n % 4 == 2 {
+                        assert!(child.control().cancel());
+                    }
+                }
+                while s.len() > 1 {
+                    yield_now().await;
+                }
+            };
+            let grown = growth_of(scaled(100_000), batch).await;
+            assert_eq!(grown, 0, "bytes held more after a million children");
+            long.cancel();
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_million_waits_given_up_leave_nothing_behind() {
+    block_on(async {
+        scope(async |s| {
+            let child = s.spawn(pending::<()>());
+            let mut child = Some(child);
+            let wait = async || {
+                let mut closing = std::pin::pin!(s.closing());
+                let mut waiting = child.take().unwrap();
+                poll_fn(|cx| {
+                    assert!(closing.as_mut().poll(cx).is_pending());
+                    assert!(std::pin::Pin::new(&mut waiting).poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                child = Some(waiting);
+            };
+            assert_eq!(growth_of(scaled(1_000_000), wait).await, 0);
+            child.unwrap().cancel();
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_scope_gives_back_what_a_crowd_took() {
+    block_on(async {
+        let crowd = async || {
+            scope(async |s| {
+                let before = HELD.get();
+                for _ in 0..100_000 {
+                    s.spawn(yield_now());
+                }
+                while !s.is_empty() {
+                    yield_now().await;
+                }
+                HELD.get() - before
+            })
+            .await
+        };
+        // Of the first one the loop keeps its slots.
+        crowd().await;
+        let kept = crowd().await;
+        assert!(kept < 1024, "{kept} bytes held after a crowd of which nobody is left");
+    });
+}
