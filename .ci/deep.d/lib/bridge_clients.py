@@ -114,7 +114,7 @@ def https_by_curl():
                 got = run(*curl, *trust, version, "--data-binary", "@" + file.name, server.url + "echo")
                 assert got == body, f"{version}: {len(got)} of {len(body)} bytes"
         server.wait_fds(base, 10)
-        measured("46 requests, TLS 1.2 and 1.3, HTTP 1.1 and 2")
+        measured("45 requests, TLS 1.2 and 1.3, HTTP 1.1 and 2")
 
 
 def tls_breaks():
@@ -188,7 +188,7 @@ def tls_breaks():
         silent.close()
         server.wait_fds(base, 10)
         assert "panicked" not in server.stderr()
-        measured(f"11 broken connections, a silent one closed after {waited:.0f} s")
+        measured(f"10 broken connections, a silent one closed after {waited:.0f} s")
 
 
 def silent_ended(stream):
@@ -212,9 +212,10 @@ class Browser:
         made = self._ask("", {"capabilities": {"alwaysMatch": wanted}})
         self.session = "/" + made["sessionId"]
 
-    def _ask(self, path, body=None):
+    def _ask(self, path, body=None, method=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.driver}/session{path}", data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{self.driver}/session{path}", data, {"Content-Type": "application/json"},
+                                         method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             return json.load(opener.open(request, timeout=60))["value"]
@@ -223,6 +224,9 @@ class Browser:
 
     def __call__(self, path, body=None):
         return self._ask(self.session + path, body)
+
+    def quit(self):
+        self._ask(self.session, method="DELETE")
 
     def script(self, text, *arguments):
         return self("/execute/sync", {"script": text, "args": arguments})
@@ -269,12 +273,13 @@ def chat_in_chromium():
             for browser in browsers:
                 console = browser("/se/log", {"type": "browser"})
                 assert console == [], f"the console says {console}"
-            second("/url", {"url": "about:blank"})
+            # the window is closed: on a mere step to another page Chromium keeps the socket for a while
+            browsers.remove(second)
+            second.quit()
             first.shows("has left")
         finally:
             for browser in browsers:
-                request = urllib.request.Request(browser.driver + "/session" + browser.session, method="DELETE")
-                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
+                browser.quit()
         server.wait_fds(base, 30)
         measured(f"two windows, no word in their consoles, {os.path.getsize(picture)} bytes of {os.path.relpath(picture)}")
 
@@ -337,7 +342,7 @@ def postgres():
             settings = f"host=127.0.0.1 port={port} user=me password='not so secret' dbname=postgres"
             text = run(os.path.join(EXAMPLES, "postgres"), settings).decode()
     print(text)
-    wanted = ["sum: 500500, of PostgreSQL", "copied in: 10000 rows, out: 157780 bytes", "notified on loopline: hello",
+    wanted = ["sum: 500500, of PostgreSQL", "copied in: 10000 rows, out: 147780 bytes", "notified on loopline: hello",
               "cancelled a query"]
     for line in wanted:
         assert line in text, f"no {line!r} in {text!r}"

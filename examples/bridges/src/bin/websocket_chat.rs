@@ -8,8 +8,10 @@
 //! Each client is one task, which reads and writes. Whoever reads more slowly than the others talk is
 //! told so and closed: its memory is bounded by the broadcast's.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_tungstenite::WebSocketStream;
@@ -49,11 +51,10 @@ async fn main() -> io::Result<()> {
     println!("listening on {address}");
     println!("try: open http://{address}/ in two windows of a browser");
     let said: Said = broadcast::channel(BEHIND_MAX).0;
-    let mut number = 0;
+    let guests = Rc::new(Cell::new(0));
     loop {
         let (stream, _peer) = listener.accept().await?;
-        number += 1;
-        let (said, name) = (said.clone(), format!("guest {number}"));
+        let (said, guests) = (said.clone(), guests.clone());
         loopline::spawn(async move {
             // Errors are this client's end, and nobody else's business.
             let asked = timeout(HEAD_LIMIT, ask(&stream)).await;
@@ -61,6 +62,8 @@ async fn main() -> io::Result<()> {
             match switch(&head) {
                 Ok(answer) => {
                     if stream.write_all(&answer).await.is_ok() {
+                        guests.set(guests.get() + 1);
+                        let name = format!("guest {}", guests.get());
                         let _ = chat(stream, rest, &said, &name).await;
                     }
                 }
