@@ -24,6 +24,8 @@ use loopline::{Core, Handle, PerCore};
 use socket2::{Domain, Protocol, Socket, Type};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How many connections may wait for each listener.
+const QUEUE: i32 = 1024;
 /// How long connections may go on after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -81,7 +83,7 @@ pub(crate) fn listeners(
         #[cfg(unix)]
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
-        socket.listen(1024)?;
+        socket.listen(QUEUE)?;
         let listener = std::net::TcpListener::from(socket);
         address = listener.local_addr()?;
         listeners.push(listener);
@@ -98,24 +100,33 @@ pub(crate) async fn serve(
 ) -> io::Result<u64> {
     let (mut end, index) = (pin!(end), core.index());
     let mut served = 0;
+    let mut take = |(client, peer)| {
+        served += 1;
+        let upstream = upstream.clone();
+        loopline::spawn(async move {
+            // An error ends this pair, and is nobody else's business.
+            if let Err(error) = forward(client, &upstream).await {
+                eprintln!("core {index}: {peer}: {error}");
+            }
+        });
+    };
     loop {
         // The end comes first: it must not wait for a moment without new connections.
         match select(end.as_mut(), pin!(listener.accept())).await {
-            // From here on new clients are refused. The open ones have the grace of `PerCore`.
-            Either::Left((ended, _)) => return ended.map(|()| served),
-            Either::Right((accepted, _)) => {
-                let (client, peer) = accepted?;
-                served += 1;
-                let upstream = upstream.clone();
-                loopline::spawn(async move {
-                    // An error ends this pair, and is nobody else's business.
-                    if let Err(error) = forward(client, &upstream).await {
-                        eprintln!("core {index}: {peer}: {error}");
-                    }
-                });
-            }
+            Either::Left((ended, _)) => break ended?,
+            Either::Right((accepted, _)) => take(accepted?),
         }
     }
+    // The system resets connections that wait in the queue of a listener that is closed, though other
+    // listeners of the address live on. So those are taken first; they cannot be more than the queue holds.
+    for _ in 0..QUEUE {
+        match timeout(Duration::from_millis(1), listener.accept()).await {
+            Ok(accepted) => take(accepted?),
+            Err(_) => break,
+        }
+    }
+    // From here on new clients are refused. The open ones have the grace of `PerCore`.
+    Ok(served)
 }
 
 async fn forward(client: TcpStream, upstream: &str) -> io::Result<()> {

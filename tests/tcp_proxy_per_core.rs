@@ -11,6 +11,7 @@ mod tcp_proxy_per_core;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -48,39 +49,69 @@ fn echoes(mut stream: &TcpStream) {
     assert_eq!(&byte, b"x");
 }
 
-#[test]
-fn what_is_open_at_the_end_goes_on_and_what_comes_later_is_refused() {
+/// What tells the cores to end, when it is dropped.
+type Ends = Vec<oneshot::Sender<()>>;
+
+/// Runs two cores that end when told. `before` connects before they run, `during` while they do.
+fn with_two_cores(
+    before: impl FnOnce(SocketAddr, &mut Ends) -> Vec<TcpStream>,
+    during: impl FnOnce(SocketAddr, Vec<TcpStream>, Ends),
+) -> u64 {
     let upstream = upstream().to_string();
     let mut listeners = listeners(ANY.into(), 2).unwrap();
     let address = listeners[0].local_addr().unwrap();
-    let (ends, ended): (Vec<_>, Vec<_>) = (0..2).map(|_| oneshot::channel::<()>()).unzip();
-    let cores = std::sync::Mutex::new(listeners.drain(..).zip(ended).collect::<Vec<_>>());
-    thread::scope(|scope| {
-        let served = scope.spawn(|| {
-            PerCore::new(2).grace(Duration::from_secs(60)).run(|core| {
-                let (listener, ended) = cores.lock().unwrap().pop().unwrap();
-                let upstream = upstream.clone();
-                async move {
-                    let listener = TcpListener::from_std(listener)?;
-                    let end = async { ended.await.map_err(std::io::Error::other) };
-                    serve(core, listener, upstream, end).await
-                }
-            })
-        });
-        let open: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
-        open.iter().for_each(echoes);
-        for end in ends {
-            end.send(()).unwrap();
-        }
-        // Until each core has closed its listener.
-        while TcpStream::connect(address).is_ok() {
-            thread::yield_now();
-        }
-        open.iter().for_each(echoes);
-        drop(open);
-        let served: u64 = served.join().unwrap().unwrap().into_iter().sum();
-        assert!(served >= 20, "{served}");
+    let (mut ends, ended): (Ends, Vec<_>) = (0..2).map(|_| oneshot::channel::<()>()).unzip();
+    let open = before(address, &mut ends);
+    let cores = Mutex::new(listeners.drain(..).zip(ended).collect::<Vec<_>>());
+    let run = || {
+        PerCore::new(2).grace(Duration::from_secs(60)).run(|core| {
+            let (listener, ended) = cores.lock().unwrap().pop().unwrap();
+            let upstream = upstream.clone();
+            async move {
+                let listener = TcpListener::from_std(listener)?;
+                // Whoever told them may be gone.
+                serve(core, listener, upstream, async { Ok(ended.await.unwrap_or(())) }).await
+            }
+        })
+    };
+    let served = thread::scope(|scope| {
+        let served = scope.spawn(run);
+        during(address, open, ends);
+        served.join().unwrap().unwrap().into_iter().sum()
     });
     // And nothing of it on a loop of this thread.
     support::block_on(async { support::nothing_left_here() });
+    served
+}
+
+fn connected(address: SocketAddr) -> Vec<TcpStream> {
+    (0..20).map(|_| TcpStream::connect(address).unwrap()).collect()
+}
+
+#[test]
+fn what_is_open_at_the_end_goes_on_and_what_comes_later_is_refused() {
+    let served = with_two_cores(
+        |address, _| connected(address),
+        |address, open, ends| {
+            open.iter().for_each(echoes);
+            drop(ends);
+            // Until each core has closed its listener.
+            while TcpStream::connect(address).is_ok() {
+                thread::yield_now();
+            }
+            open.iter().for_each(echoes);
+        },
+    );
+    assert!(served >= 20, "{served}");
+}
+
+// contract 52
+#[test]
+fn what_waits_in_the_queue_of_a_listener_at_its_end_is_served() {
+    let told_at_once = |address, ends: &mut Ends| {
+        ends.clear();
+        connected(address)
+    };
+    let served = with_two_cores(told_at_once, |_, open, _| open.iter().for_each(echoes));
+    assert_eq!(served, 20);
 }
