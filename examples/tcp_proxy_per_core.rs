@@ -2,7 +2,7 @@
 //! the connections (SO_REUSEPORT). On Ctrl-C it takes no more, and lets those that are open end.
 //!
 //! ```text
-//! cargo run --release --features signal --example tcp_proxy_per_core -- 127.0.0.1:7000 127.0.0.1:80
+//! cargo run --release --features signal,socket --example tcp_proxy_per_core -- 127.0.0.1:7000 127.0.0.1:80
 //! curl http://127.0.0.1:7000/
 //! ```
 //!
@@ -18,14 +18,15 @@ use std::time::Duration;
 use futures::future::{Either, select, try_join};
 use loopline::net::{TcpListener, TcpStream};
 #[cfg(unix)]
+use loopline::net::TcpSocket;
+#[cfg(unix)]
 use loopline::signal::ctrl_c;
 use loopline::time::timeout;
 use loopline::{Core, Handle, PerCore};
-use socket2::{Domain, Protocol, Socket, Type};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How many connections may wait for each listener.
-const QUEUE: i32 = 1024;
+const QUEUE: u32 = 1024;
 /// How long connections may go on after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -71,22 +72,22 @@ async fn interrupted() -> io::Result<()> {
     Ok(())
 }
 
-/// Binds so many listeners to one address, whose port the first of them may choose.
+/// Binds so many listeners to one address, whose port the first of them may choose. Of the standard
+/// library, since ours belong to a loop and do not go to other threads.
+#[cfg(unix)]
 pub(crate) fn listeners(
     mut address: SocketAddr,
     count: usize,
 ) -> io::Result<Vec<std::net::TcpListener>> {
     let mut listeners = Vec::new();
     for _ in 0..count {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        #[cfg(unix)]
-        socket.set_reuse_port(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(QUEUE)?;
-        let listener = std::net::TcpListener::from(socket);
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(QUEUE)?;
         address = listener.local_addr()?;
-        listeners.push(listener);
+        listeners.push(listener.into_std()?);
     }
     Ok(listeners)
 }

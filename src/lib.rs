@@ -19,11 +19,22 @@ pub use loopline_runtime::time;
 #[cfg(feature = "net")]
 pub use loopline_io::net;
 
-/// Pollable descriptors as sources.
+/// Pollable descriptors as sources or awaited, pipes, standard input and output.
 #[cfg(all(unix, feature = "net"))]
 pub mod io {
-    pub use loopline_io::fd::{FdSource, Interest, Readiness};
+    #[cfg(feature = "fd")]
+    pub use loopline_io::fd::{
+        Async, AsyncReadyGuard, AsyncReadyMutGuard, AsyncRegisterError, TryIoError,
+    };
+    pub use loopline_io::fd::{FdSource, Interest, Readiness, Ready, Trigger};
+    #[cfg(feature = "fd")]
+    pub use loopline_io::pipe::{self, pipe};
+    #[cfg(feature = "fd")]
+    pub use loopline_io::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 }
+
+#[cfg(all(unix, feature = "process"))]
+pub use loopline_io::process;
 
 #[cfg(all(unix, feature = "signal"))]
 pub use loopline_io::signal;

@@ -205,7 +205,7 @@ async fn sockets(add: &mut impl FnMut(&'static str, Leaf)) {
     add("Incoming", leaf(async move { (incoming.next().await.unwrap().unwrap(), third) }));
     let (mut a, b) = std::os::unix::net::UnixStream::pair().unwrap();
     a.write_all(b"x").unwrap();
-    let mut source = FdSource::new(b, Interest::Readable);
+    let mut source = FdSource::new(b, Interest::READABLE);
     poll_fn(|cx| {
         assert!(Pin::new(&mut source).poll_next(cx).is_pending(), "joins the poller");
         Poll::Ready(())

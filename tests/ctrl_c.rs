@@ -59,7 +59,8 @@ fn a_ctrl_c_before_the_future_is_polled_is_remembered() {
 #[test]
 fn a_future_waits_for_those_after_its_creation_only() {
     alone(async {
-        drop(ctrl_c());
+        // Held: without any, a Ctrl-C would end the process.
+        let _held = ctrl_c();
         raise();
         let mut later = ctrl_c();
         assert!(timeout(Duration::from_millis(10), &mut later).await.is_err());

@@ -35,7 +35,7 @@ fn a_descriptor_that_was_taken_back_is_registered_nowhere() {
     let handle = event_loop.handle();
     let near = event_loop
         .block_on(async {
-            let mut source = FdSource::new(near, Interest::Readable);
+            let mut source = FdSource::new(near, Interest::READABLE);
             assert!(timeout(Duration::ZERO, source.next()).await.is_err());
             assert_eq!(handle.stats().registrations, 1);
             source.into_inner().unwrap()
@@ -50,7 +50,7 @@ fn a_descriptor_that_was_taken_back_is_registered_nowhere() {
     // And can be registered again.
     event_loop
         .block_on(async {
-            let mut source = FdSource::new(near, Interest::Readable);
+            let mut source = FdSource::new(near, Interest::READABLE);
             assert!(soon(source.next()).await.unwrap().unwrap().readable);
         })
         .unwrap();
@@ -65,7 +65,7 @@ fn a_dropped_source_with_a_living_duplicate_brings_no_stale_event() {
     let mut event_loop = event_loop::<()>();
     event_loop
         .block_on(async {
-            let mut source = FdSource::new(near, Interest::Readable);
+            let mut source = FdSource::new(near, Interest::READABLE);
             assert!(timeout(Duration::ZERO, source.next()).await.is_err());
         })
         .unwrap();
@@ -97,14 +97,14 @@ fn a_source_on_a_reused_number_gets_no_event_of_the_batch_it_was_made_in() {
         far.write_all(b"x").unwrap();
         ends.push(far);
         let other = ends.len() % 2;
-        let source = FdSource::new(near, Interest::Readable);
+        let source = FdSource::new(near, Interest::READABLE);
         let join = handle.insert(source, move |event, _source, state: &mut State| {
             event.unwrap();
             state.log.push("old");
             state.old[other].cancel();
             let (near, far) = sockets();
             state.new.push(far);
-            let source = FdSource::new(near, Interest::Readable);
+            let source = FdSource::new(near, Interest::READABLE);
             let join = handle.insert(source, |event, _source, state: &mut State| {
                 event.unwrap();
                 state.log.push("new");
@@ -146,7 +146,7 @@ fn an_event_of_a_closed_stream_never_reaches_who_took_its_place_in_the_table() {
         drop(old);
         // The kernel still reports the duplicate, by the token of the one that is gone.
         let (near, mut far) = sockets();
-        let mut new = FdSource::new(near, Interest::Readable);
+        let mut new = FdSource::new(near, Interest::READABLE);
         assert!(timeout(Duration::ZERO, new.next()).await.is_err());
         old_peer.write_all(b"old").unwrap();
         let wrong = timeout(Duration::from_millis(20), new.next()).await;

@@ -40,7 +40,7 @@ fn a_callback_is_called_again_while_something_is_left_to_read() {
     let (near, mut far) = sockets();
     let mut event_loop = event_loop::<Vec<Vec<u8>>>();
     far.write_all(b"abcdef").unwrap();
-    let source = FdSource::new(near, Interest::Readable);
+    let source = FdSource::new(near, Interest::READABLE);
     let insert = event_loop.handle().insert(source, |event, source, seen: &mut Vec<_>| {
         assert!(event.unwrap().readable);
         seen.push(read(source, 2).unwrap());
@@ -60,7 +60,7 @@ fn a_callback_that_does_its_own_reading_is_called_again_too() {
     let reader = near.try_clone().unwrap();
     let mut event_loop = event_loop::<Vec<u8>>();
     far.write_all(b"abc").unwrap();
-    let source = FdSource::new(near, Interest::Readable);
+    let source = FdSource::new(near, Interest::READABLE);
     let insert = event_loop.handle().insert(source, move |_event, _source, seen: &mut Vec<_>| {
         // Not through the source, so nobody tells the loop what is left.
         let mut byte = [0];
@@ -81,7 +81,7 @@ fn a_full_write_of_a_source_of_both_directions_does_not_lose_what_is_to_be_read(
     let (near, mut far) = sockets();
     far.write_all(b"question").unwrap();
     block_on(async {
-        let mut source = FdSource::new(near, Interest::Both);
+        let mut source = FdSource::new(near, Interest::READABLE | Interest::WRITABLE);
         let event = soon(source.next()).await.unwrap().unwrap();
         assert!(event.readable && event.writable);
         let chunk = [0; 4096];
@@ -95,7 +95,7 @@ fn a_full_write_of_a_source_of_both_directions_does_not_lose_what_is_to_be_read(
 // contract 6, 20; fault 53
 #[test]
 fn a_source_whose_other_end_is_gone_tells_it_once_and_stops_being_ready() {
-    for interest in [Interest::Readable, Interest::Both] {
+    for interest in [Interest::READABLE, Interest::READABLE | Interest::WRITABLE] {
         let (near, mut far) = sockets();
         far.write_all(b"last").unwrap();
         drop(far);
@@ -131,7 +131,7 @@ fn a_half_closed_source_goes_on_telling_that_it_is_writable() {
     let (near, far) = sockets();
     far.shutdown(Shutdown::Write).unwrap();
     block_on(async {
-        let mut source = FdSource::new(near, Interest::Both);
+        let mut source = FdSource::new(near, Interest::READABLE | Interest::WRITABLE);
         let event = soon(source.next()).await.unwrap().unwrap();
         assert!(event.read_closed && event.writable && !event.write_closed, "{event:?}");
         let chunk = [0; 4096];
@@ -153,7 +153,7 @@ fn a_half_closed_source_goes_on_telling_that_it_is_writable() {
 fn what_cannot_be_polled_is_one_clear_error_and_comes_back() {
     for path in ["/dev/null", "/proc/self/exe"] {
         let mut event_loop = event_loop::<Vec<String>>();
-        let source = FdSource::new(File::open(path).unwrap(), Interest::Readable);
+        let source = FdSource::new(File::open(path).unwrap(), Interest::READABLE);
         let insert = event_loop.handle().insert(source, |event, _source, errors: &mut Vec<_>| {
             let error = event.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
@@ -177,9 +177,9 @@ fn one_descriptor_in_two_sources_is_a_clear_error_and_the_first_goes_on() {
     let (near, mut far) = sockets();
     let near = Rc::new(near);
     block_on(async {
-        let mut first = FdSource::new(near.clone(), Interest::Readable);
+        let mut first = FdSource::new(near.clone(), Interest::READABLE);
         assert!(timeout(Duration::ZERO, first.next()).await.is_err());
-        let mut second = FdSource::new(near.clone(), Interest::Readable);
+        let mut second = FdSource::new(near.clone(), Interest::READABLE);
         let error = soon(second.next()).await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert!(error.to_string().contains("registered with this event loop already"), "{error}");
@@ -196,7 +196,7 @@ fn a_stream_that_waits_and_was_lent_is_not_registered_twice() {
         let (stream, mut peer) = with_peer().await;
         let mut buf = [0; 8];
         assert!(timeout(Duration::ZERO, stream.read(&mut buf)).await.is_err());
-        let mut source = FdSource::new(stream.as_fd(), Interest::Readable);
+        let mut source = FdSource::new(stream.as_fd(), Interest::READABLE);
         let error = soon(source.next()).await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         drop(source);
@@ -205,7 +205,7 @@ fn a_stream_that_waits_and_was_lent_is_not_registered_twice() {
         assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 1);
         // A duplicate is another descriptor, of the same socket.
         let duplicate = stream.as_fd().try_clone_to_owned().unwrap();
-        let mut source = FdSource::new(duplicate, Interest::Readable);
+        let mut source = FdSource::new(duplicate, Interest::READABLE);
         peer.write_all(b"y").unwrap();
         assert!(soon(source.next()).await.unwrap().unwrap().readable);
     });
@@ -215,7 +215,7 @@ fn a_stream_that_waits_and_was_lent_is_not_registered_twice() {
 #[test]
 fn a_source_whose_loop_is_gone_says_so_on_the_next_one() {
     let (near, _far) = sockets();
-    let mut source = FdSource::new(near, Interest::Readable);
+    let mut source = FdSource::new(near, Interest::READABLE);
     let mut first = event_loop::<()>();
     let waited = first.block_on(async { timeout(Duration::ZERO, source.next()).await.is_err() });
     assert!(waited.unwrap());
@@ -233,14 +233,14 @@ fn interest_changed_in_a_callback_holds_from_the_next_event_on() {
     let (near, mut far) = sockets();
     far.write_all(b"x").unwrap();
     let mut event_loop = event_loop::<Vec<(bool, bool)>>();
-    let source = FdSource::new(near, Interest::Writable);
+    let source = FdSource::new(near, Interest::WRITABLE);
     let insert = event_loop.handle().insert(source, |event, source, seen: &mut Vec<_>| {
         let event = event.unwrap();
         seen.push((event.readable, event.writable));
         match seen.len() {
-            1 => source.set_interest(Interest::Readable),
-            2 => source.set_interest(Interest::Both),
-            3 => source.set_interest(Interest::Writable),
+            1 => source.set_interest(Interest::READABLE),
+            2 => source.set_interest(Interest::READABLE | Interest::WRITABLE),
+            3 => source.set_interest(Interest::WRITABLE),
             _ => return Next::Stop,
         }
         Next::Keep
@@ -258,7 +258,7 @@ fn a_paused_source_loses_no_event() {
     let (near, mut far) = sockets();
     let mut event_loop = event_loop::<Vec<u8>>();
     let handle = event_loop.handle();
-    let source = FdSource::new(near, Interest::Readable);
+    let source = FdSource::new(near, Interest::READABLE);
     let insert = handle.insert(source, |event, source, seen: &mut Vec<u8>| {
         event.unwrap();
         if let Ok(bytes) = read(source, 64) {
@@ -290,7 +290,7 @@ fn a_reference_is_a_source_too_and_the_owner_keeps_the_descriptor() {
     let (near, mut far) = sockets();
     block_on(async {
         {
-            let mut source = FdSource::new(&near, Interest::Readable);
+            let mut source = FdSource::new(&near, Interest::READABLE);
             assert!(timeout(Duration::ZERO, source.next()).await.is_err());
             far.write_all(b"x").unwrap();
             assert!(soon(source.next()).await.unwrap().unwrap().readable);
@@ -307,7 +307,7 @@ fn what_came_with_the_end_is_read_in_pieces_and_then_the_source_ends() {
     far.write_all(b"seven b").unwrap();
     drop(far);
     let mut event_loop = event_loop::<Vec<u8>>();
-    let source = FdSource::new(near, Interest::Readable);
+    let source = FdSource::new(near, Interest::READABLE);
     let insert = event_loop.handle().insert(source, |event, source, seen: &mut Vec<u8>| {
         event.unwrap();
         let mut three = [0; 3];

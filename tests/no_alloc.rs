@@ -153,7 +153,7 @@ fn an_event_of_a_callback_allocates_nothing() {
     let (near, mut far) = UnixStream::pair().unwrap();
     near.set_nonblocking(true).unwrap();
     let mut event_loop = event_loop::<u32>();
-    let source = FdSource::new(near, Interest::Readable);
+    let source = FdSource::new(near, Interest::READABLE);
     let insert = event_loop.handle().insert(source, |event, source, seen| {
         event.unwrap();
         if source.try_io(|mut near| near.read(&mut [0; 8])).is_ok() {

@@ -30,7 +30,7 @@ fn order_of_events(mut event_loop: TestLoop<Vec<usize>>) -> Vec<usize> {
     for n in 0..COUNT {
         let (near, far) = UnixStream::pair().unwrap();
         ends.push(far);
-        let source = FdSource::new(near, Interest::Readable);
+        let source = FdSource::new(near, Interest::READABLE);
         let insert = event_loop.handle().insert(source, move |_, _, seen: &mut Vec<usize>| {
             seen.push(n);
             Next::Stop

@@ -22,7 +22,7 @@ fn ready_source() -> (FdSource<UnixStream>, UnixStream) {
     let (near, mut far) = UnixStream::pair().unwrap();
     near.set_nonblocking(true).unwrap();
     far.write_all(b"x").unwrap();
-    (FdSource::new(near, Interest::Readable), far)
+    (FdSource::new(near, Interest::READABLE), far)
 }
 
 /// Reads what is there. `false`: nothing, as after the event that the loop tries once more.
@@ -223,7 +223,7 @@ fn a_loop_that_is_being_dropped_takes_no_source_and_gives_it_back() {
 fn an_error_or_a_panic_of_one_source_leaves_the_other_ninety_eight_alone() {
     let mut event_loop = event_loop::<(u32, u32)>();
     let handle = event_loop.handle();
-    let broken = FdSource::new(File::open("/dev/null").unwrap(), Interest::Readable);
+    let broken = FdSource::new(File::open("/dev/null").unwrap(), Interest::READABLE);
     let broken = handle.insert(broken, |event, _, (_, errors): &mut (u32, u32)| {
         assert_eq!(event.unwrap_err().kind(), ErrorKind::PermissionDenied);
         *errors += 1;
@@ -348,7 +348,7 @@ fn a_callback_may_replace_what_its_own_source_watches() {
         source.try_io(|mut socket| socket.read(&mut byte)).unwrap();
         seen.push(byte[0]);
         match other.take() {
-            Some(other) => *source = FdSource::new(other, Interest::Readable),
+            Some(other) => *source = FdSource::new(other, Interest::READABLE),
             None => return Next::Stop,
         }
         Next::Keep

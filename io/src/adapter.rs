@@ -16,6 +16,8 @@ use self::op::{Op, Readied, Repeat};
 use crate::sys::{Cell, Pollable};
 
 mod op;
+#[cfg(unix)]
+pub(crate) mod watch;
 
 /// A direction that is known when the code is compiled: an operation's future need not store it.
 pub(crate) trait Way {
@@ -44,6 +46,8 @@ pub(crate) struct Adapter<T: Pollable> {
     interest: Flag<Option<Interest>>,
     /// Whether somebody else may hold the descriptor: then closing it does not end the registration.
     lent: Flag<bool>,
+    /// Whether there is but one direction: the end of a pipe is not asked for the other.
+    one_way: bool,
 }
 
 impl<T: Pollable> Adapter<T> {
@@ -64,7 +68,22 @@ impl<T: Pollable> Adapter<T> {
             registration,
             interest: Flag::new(None),
             lent: Flag::new(false),
+            one_way: false,
         }
+    }
+
+    /// Takes one end of a pipe.
+    #[cfg(all(unix, feature = "fd"))]
+    pub(crate) fn one_way(source: T) -> Self {
+        let mut this = Self::new(source);
+        this.one_way = true;
+        this
+    }
+
+    /// Borrows the source to change it; its descriptor stays the same.
+    #[cfg(all(unix, feature = "fd"))]
+    pub(crate) fn source_mut(&mut self) -> &mut T {
+        self.source.as_mut().expect("taken only by into_inner, which consumes the adapter").as_mut()
     }
 
     pub(crate) fn cell(&self) -> &Cell<T> {
@@ -93,6 +112,22 @@ impl<T: Pollable> Adapter<T> {
         let result = op(&self.cell().get());
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.registration.clear(direction);
+        }
+        result
+    }
+
+    /// As `try_io`; and if it would block, asks the poller to tell when it no longer does, so that the next
+    /// try knows without calling.
+    #[cfg(all(unix, feature = "fd"))]
+    pub(crate) fn try_known<R>(
+        &self,
+        direction: Direction,
+        op: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let result = self.try_io(direction, op);
+        let would_block = matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        if would_block && !self.registration.is_watched(direction) && crate::sys::loop_runs_here() {
+            self.join(direction)?;
         }
         result
     }
@@ -190,6 +225,7 @@ impl<T: Pollable> Adapter<T> {
         key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
+        self.registration.check_loop()?;
         if !self.registration.is_watched(direction) {
             self.join(direction)?;
         }
@@ -200,9 +236,9 @@ impl<T: Pollable> Adapter<T> {
     /// Registers, or asks for more. What is there already comes as an event: nothing is lost between
     /// the operation that would have blocked and this.
     #[cold]
-    fn join(&self, direction: Direction) -> io::Result<()> {
+    pub(crate) fn join(&self, direction: Direction) -> io::Result<()> {
         let source = self.cell();
-        let wanted = wanted(direction);
+        let wanted = wanted(direction, self.one_way);
         match self.interest.get() {
             None => self.register(wanted)?,
             Some(has) => {
@@ -211,8 +247,9 @@ impl<T: Pollable> Adapter<T> {
                 self.interest.set(Some(all));
             }
         }
-        // Reading is always asked for.
-        self.registration.watch(Direction::Read)?;
+        if wanted.is_readable() {
+            self.registration.watch(Direction::Read)?;
+        }
         self.registration.watch(direction)
     }
 
@@ -221,7 +258,9 @@ impl<T: Pollable> Adapter<T> {
     pub(crate) fn rearm(&self, interest: Interest) -> io::Result<()> {
         let source = self.cell();
         if self.registration.is_registered() {
-            self.registration.change(&mut |r, token| source.reregister(r, token, interest))
+            self.registration.change(&mut |r, token| source.reregister(r, token, interest))?;
+            self.interest.set(Some(interest));
+            Ok(())
         } else {
             self.register(interest)
         }
@@ -301,11 +340,13 @@ fn explain(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-/// What to ask the poller for.
-const fn wanted(direction: Direction) -> Interest {
+/// What to ask the poller for. Reading nearly always, so that a peer that goes away is noticed.
+const fn wanted(direction: Direction, one_way: bool) -> Interest {
     match direction {
+        Direction::Write if one_way => Interest::WRITABLE,
         Direction::Write => Interest::READABLE.add(Interest::WRITABLE),
-        // Reading is always asked for, so that a peer that goes away is noticed.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Direction::Priority => Interest::READABLE.add(Interest::PRIORITY),
         _ => Interest::READABLE,
     }
 }

@@ -8,10 +8,19 @@ pub mod fd;
 #[cfg(feature = "hyper")]
 pub mod hyper_rt;
 pub mod net;
+#[cfg(all(unix, feature = "fd"))]
+pub mod pipe;
+#[cfg(all(unix, feature = "process"))]
+pub mod process;
 #[cfg(all(unix, feature = "signal"))]
 pub mod signal;
 
+#[cfg(all(unix, feature = "fd"))]
+pub mod stdio;
+
 mod adapter;
+#[cfg(unix)]
+mod interest;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 mod scratch;
 mod sys;

@@ -1,53 +1,114 @@
-//! Signals: for now, Ctrl-C. Unix only; behind the feature `signal`.
+//! Signals, as futures and as sources. Unix only; behind the feature `signal`.
 //!
-//! The handler counts and writes a byte into a socket pair; everything else happens on the loop. Pairs
-//! are never closed, only used again, so the handler can never write into somebody else's descriptor.
+//! [`signal()`] waits for one kind, [`signals`] for several, [`ctrl_c`] for the next Ctrl-C. Any number of
+//! loops, on any threads, may wait for the same signal: each waiter is told.
 //!
-//! Invariant (Published): a slot's descriptor is stored once its pair exists, and the pair lives for
-//! ever; the handler reads it and does nothing with -1.
+//! # What the process sees
 //!
-//! Invariant (Async-Signal-Safe): the handler calls only write(2) and the old handler, and touches only
-//! atomics and errno.
+//! The first waiter of a signal installs a handler, the last one that drops (or that calls `give_back`)
+//! puts back what was there, unless somebody else has installed something since. A handler that was
+//! there before is still called. While somebody waits, the signal's default action does not take place:
+//! a program that awaits SIGTERM ends by itself, or not at all.
+//!
+//! A handler that is installed over this one must call it, as this one does with what it finds; else
+//! signals do not come here any more.
+//!
+//! No mask is touched, neither of this thread nor of others, so children and new threads inherit
+//! nothing.
+//!
+//! # Signals coalesce
+//!
+//! That a signal came is told, not how often: two that come close together may be one event. Look at the
+//! state that the signal is about, and count nothing. A signal that comes after its waiter was made is
+//! not missed, whenever the waiter is polled.
 
-use std::future::Future;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use loopline_runtime::budget;
+use loopline_runtime::registration::{Direction, WaitKey};
 
-use crate::fd::{FdSource, Interest};
+use crate::adapter::Adapter;
 
-/// How many futures can wait for Ctrl-C at one time in this process.
-const SLOTS: usize = 256;
+pub use self::kind::SignalKind;
+use self::subscription::Subscription;
 
-/// SIGINTs so far. Relaxed suffices: a byte written after the increment tells the loop to look.
-static COUNT: AtomicU32 = AtomicU32::new(0);
-/// The descriptors that the handler writes to; -1 where there is none.
-static WRITERS: [AtomicI32; SLOTS] = [const { AtomicI32::new(-1) }; SLOTS];
-/// Pairs not in use, and how many slots have one.
-static PAIRS: Mutex<(Vec<&'static Pair>, usize)> = Mutex::new((Vec::new(), 0));
-/// What handled SIGINT before; set once, after our handler is in place.
-static OLD: OnceLock<libc::sigaction> = OnceLock::new();
+pub(crate) mod handler;
+mod kind;
+pub(crate) mod subscription;
 
-/// A socket pair of the pool.
-#[derive(Debug)]
-struct Pair {
-    reader: UnixStream,
-    /// Held open for the handler.
-    _writer: UnixStream,
+/// The names under which tokio has them.
+pub mod unix {
+    pub use super::{Signal, SignalKind, signal};
+}
+
+/// Waits for one kind of signal, from now on.
+///
+/// # Errors
+///
+/// `InvalidInput` for signals that cannot be awaited: SIGKILL, SIGSTOP, those of faults (SIGSEGV, SIGFPE,
+/// SIGILL, SIGBUS), and numbers that are none. Else if the handler cannot be installed, descriptors have
+/// run out, or 256 waiters exist in this process.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use loopline_io::signal::{SignalKind, signal};
+///
+/// let mut hangup = signal(SignalKind::hangup())?;
+/// while hangup.recv().await.is_some() {
+///     println!("reading the configuration again");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn signal(kind: SignalKind) -> io::Result<Signal> {
+    Ok(Signal { events: Events::new(vec![kind])? })
+}
+
+/// Waits for several kinds of signals, from now on.
+///
+/// # Errors
+///
+/// As [`signal()`], for any of them; then none is waited for.
+///
+/// # Examples
+///
+/// As a source:
+///
+/// ```
+/// use loopline_io::signal::{SignalKind, signals};
+/// use loopline_runtime::{EventLoop, callback::Next};
+///
+/// let mut event_loop = EventLoop::<Vec<SignalKind>>::new()?;
+/// let end = signals([SignalKind::terminate(), SignalKind::interrupt()])?;
+/// event_loop.handle().insert(end, |kind, end, seen| {
+///     seen.push(kind);
+///     // From now on Ctrl-C ends the process, as it did before.
+///     end.give_back();
+///     Next::Keep
+/// })?;
+/// # // SAFETY: takes an integer.
+/// # unsafe { libc::raise(libc::SIGTERM) };
+/// let mut seen = Vec::new();
+/// event_loop.run(&mut seen)?;
+/// assert_eq!(seen, [SignalKind::terminate()]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn signals(kinds: impl IntoIterator<Item = SignalKind>) -> io::Result<Signals> {
+    Ok(Signals { events: Events::new(kinds.into_iter().collect())? })
 }
 
 /// Waits for Ctrl-C (SIGINT).
 ///
-/// The first call replaces the default, which ends the process, for as long as the process lives; a
-/// handler that was there before is still called. A Ctrl-C after this call is noticed even if the
-/// future is polled later, and each waiting future notices it.
+/// A Ctrl-C after this call is noticed even if the future is polled later, and each waiting future
+/// notices it. When the last future (or [`Signal`] of SIGINT) is dropped, Ctrl-C does what it did before,
+/// which by default is to end the process: to keep it from that, hold one.
 ///
 /// # Errors
 ///
@@ -67,190 +128,209 @@ struct Pair {
 /// # }
 /// ```
 pub fn ctrl_c() -> CtrlC {
-    let seen = COUNT.load(Ordering::Relaxed);
-    let events = install().and_then(|()| {
-        let pair = take_pair()?;
-        // Bytes of signals before this call.
-        drain(pair);
-        Ok(FdSource::new(Reader(pair), Interest::Readable))
-    });
-    CtrlC { seen, events }
+    CtrlC { events: Events::new(vec![SignalKind::interrupt()]) }
+}
+
+/// Signals of one kind; made by [`signal()`]. A source.
+#[derive(Debug)]
+#[must_use = "this does nothing unless it is inserted or awaited, and dropping it ends the waiting"]
+pub struct Signal {
+    events: Events,
+}
+
+impl Signal {
+    /// Waits for the next signal; several that came meanwhile are one.
+    ///
+    /// `None` after [`Signal::give_back`]; or if the loop that it was first awaited on is gone, or its
+    /// poller refuses it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn recv(&mut self) -> Option<()> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Polls for the next signal; as [`Signal::recv`]. The task that polled last is woken.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        self.events.poll_next(cx).map(|event| event?.ok().map(drop))
+    }
+
+    /// Ends the waiting: the signal does what it did before, unless others wait for it. What came until
+    /// now is still told, then there are no more.
+    pub fn give_back(&mut self) {
+        self.events.give_back();
+    }
+}
+
+impl Stream for Signal {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        self.poll_recv(cx)
+    }
+}
+
+/// Signals of several kinds; made by [`signals`]. A source.
+#[derive(Debug)]
+#[must_use = "this does nothing unless it is inserted or awaited, and dropping it ends the waiting"]
+pub struct Signals {
+    events: Events,
+}
+
+impl Signals {
+    /// Waits for the next signal; several of one kind that came meanwhile are one. Of kinds that came
+    /// meanwhile, none is told twice before the others were told once.
+    ///
+    /// `None` after [`Signals::give_back`]; or if the loop that it was first awaited on is gone, or its
+    /// poller refuses it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn recv(&mut self) -> Option<SignalKind> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Polls for the next signal; as [`Signals::recv`]. The task that polled last is woken.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<SignalKind>> {
+        self.events.poll_next(cx).map(|event| event?.ok())
+    }
+
+    /// Ends the waiting: the signals do what they did before, unless others wait for them. What came
+    /// until now is still told, then there are no more.
+    pub fn give_back(&mut self) {
+        self.events.give_back();
+    }
+}
+
+impl Stream for Signals {
+    type Item = SignalKind;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SignalKind>> {
+        self.poll_recv(cx)
+    }
 }
 
 /// Waits for Ctrl-C; made by [`ctrl_c`].
 #[derive(Debug)]
 #[must_use = "this does nothing unless it is awaited"]
 pub struct CtrlC {
-    /// The count at creation.
-    seen: u32,
-    events: io::Result<FdSource<Reader>>,
+    events: io::Result<Events>,
+}
+
+impl CtrlC {
+    /// Ends the waiting: Ctrl-C does what it did before, unless others wait for it. One that came until
+    /// now is still told; else awaiting this is an error.
+    pub fn give_back(&mut self) {
+        if let Ok(events) = &mut self.events {
+            events.give_back();
+        }
+    }
 }
 
 impl Future for CtrlC {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let permit = ready!(budget::poll_proceed(cx));
-        let this = self.get_mut();
-        loop {
-            if COUNT.load(Ordering::Relaxed) != this.seen {
-                permit.spend();
-                return Poll::Ready(Ok(()));
+        let failed = match &mut self.get_mut().events {
+            Ok(events) => match ready!(events.poll_next(cx)) {
+                Some(event) => return Poll::Ready(event.map(drop)),
+                None => io::Error::other("Ctrl-C was given back"),
+            },
+            Err(error) => io::Error::new(error.kind(), error.to_string()),
+        };
+        Poll::Ready(Err(failed))
+    }
+}
+
+/// What all of them are made of.
+struct Events {
+    adapter: Adapter<Subscription>,
+    awaited: Vec<Awaited>,
+    /// Whose turn it is to be looked at first.
+    turn: usize,
+    given_back: bool,
+}
+
+/// One kind of signal, and what was told of it.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    kind: SignalKind,
+    /// The count that was told.
+    told: u32,
+    /// The last count to tell, once it was given back.
+    last: Option<u32>,
+}
+
+impl Awaited {
+    /// Whether there is news, which is told by this.
+    fn tell(&mut self) -> bool {
+        let now = self.last.unwrap_or_else(|| handler::count(self.kind.as_raw_value()));
+        std::mem::replace(&mut self.told, now) != now
+    }
+}
+
+impl Events {
+    fn new(mut kinds: Vec<SignalKind>) -> io::Result<Self> {
+        kinds.sort_unstable_by_key(SignalKind::as_raw_value);
+        kinds.dedup();
+        let numbers: Vec<_> = kinds.iter().map(SignalKind::as_raw_value).collect();
+        subscription::check(&numbers)?;
+        // The counts from before the handler is there: what comes from then on is news.
+        let awaited = kinds.into_iter().map(|kind| {
+            let told = handler::count(kind.as_raw_value());
+            Awaited { kind, told, last: None }
+        });
+        let awaited = awaited.collect();
+        let adapter = Adapter::new(Subscription::new(numbers)?);
+        // Its pair stays open when it drops, so that does not end the registration.
+        adapter.lend();
+        Ok(Self { adapter, awaited, turn: 0, given_back: false })
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<SignalKind>>> {
+        let Self { adapter, awaited, turn, .. } = self;
+        if self.given_back {
+            let permit = ready!(budget::poll_proceed(cx));
+            permit.spend();
+            return Poll::Ready(tell(awaited, turn).map(Ok));
+        }
+        let key = &mut WaitKey::last_poller();
+        let event = ready!(adapter.poll_io(Direction::Read, key, cx, |subscription| {
+            if let Some(kind) = tell(awaited, turn) {
+                return Ok(kind);
             }
-            let events = match &mut this.events {
-                Ok(events) => events,
-                Err(error) => {
-                    permit.spend();
-                    return Poll::Ready(Err(io::Error::new(error.kind(), error.to_string())));
-                }
-            };
-            match Pin::new(&mut *events).poll_next(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(_) => {
-                    // WouldBlock is how it ends; the count is looked at again.
-                    let _ = events.try_io(|reader| {
-                        drain(reader.0);
-                        Err::<(), _>(io::ErrorKind::WouldBlock.into())
-                    });
-                }
+            // In this order: a signal after the second look leaves a byte.
+            subscription.drain();
+            tell(awaited, turn).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        }));
+        Poll::Ready(Some(event))
+    }
+
+    fn give_back(&mut self) {
+        self.adapter.cell().as_ref().give_back();
+        if !std::mem::replace(&mut self.given_back, true) {
+            for awaited in &mut self.awaited {
+                awaited.last = Some(handler::count(awaited.kind.as_raw_value()));
             }
         }
     }
 }
 
-/// The reading end of a pair that is given back when this drops.
-#[derive(Debug)]
-struct Reader(&'static Pair);
-
-impl AsFd for Reader {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.reader.as_fd()
-    }
+/// Tells the next news, if there is any.
+fn tell(awaited: &mut [Awaited], turn: &mut usize) -> Option<SignalKind> {
+    let kinds = awaited.len();
+    let next = (0..kinds).map(|n| (*turn + n) % kinds).find(|n| awaited[*n].tell())?;
+    *turn = (next + 1) % kinds;
+    Some(awaited[next].kind)
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        PAIRS.lock().unwrap_or_else(PoisonError::into_inner).0.push(self.0);
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("awaited", &self.awaited)
+            .field("given_back", &self.given_back)
+            .finish_non_exhaustive()
     }
-}
-
-fn take_pair() -> io::Result<&'static Pair> {
-    let mut pairs = PAIRS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pair) = pairs.0.pop() {
-        return Ok(pair);
-    }
-    let Some(slot) = WRITERS.get(pairs.1) else {
-        return Err(io::Error::other("too many futures wait for Ctrl-C: share one instead"));
-    };
-    let (reader, writer) = UnixStream::pair()?;
-    reader.set_nonblocking(true)?;
-    writer.set_nonblocking(true)?;
-    let fd = writer.as_raw_fd();
-    let pair: &'static Pair = Box::leak(Box::new(Pair { reader, _writer: writer }));
-    // Release: pairs with the Acquire in `handle`. Published.
-    slot.store(fd, Ordering::Release);
-    pairs.1 += 1;
-    Ok(pair)
-}
-
-fn drain(pair: &Pair) {
-    let mut buf = [0; 64];
-    // Until it would block; both ends are ours and stay open.
-    while matches!((&pair.reader).read(&mut buf), Ok(1..)) {}
-}
-
-/// Installs the handler, once.
-fn install() -> io::Result<()> {
-    static INSTALLED: Mutex<bool> = Mutex::new(false);
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-    if *installed {
-        return Ok(());
-    }
-    // SAFETY: a sigaction is plain data, and all zero is a valid one.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handle as extern "C" fn(_, _, _) as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
-    // SAFETY: as above.
-    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live structs; the handler is Async-Signal-Safe.
-    let result = unsafe { libc::sigaction(libc::SIGINT, &raw const action, &raw mut old) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // Set only here, under the lock.
-    let _ = OLD.set(old);
-    *installed = true;
-    Ok(())
-}
-
-/// The handler.
-extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let errno = Errno::save();
-    COUNT.fetch_add(1, Ordering::Relaxed);
-    for writer in &WRITERS {
-        // Acquire: pairs with the Release in `take_pair`.
-        let fd = writer.load(Ordering::Acquire);
-        if fd == -1 {
-            break;
-        }
-        // SAFETY: Published: the descriptor is ours and open for ever. One byte of a live array is read.
-        // A full socket (EAGAIN) has told the loop already.
-        unsafe { libc::write(fd, [1u8].as_ptr().cast(), 1) };
-    }
-    call_old(signal, info, context);
-    errno.restore();
-}
-
-/// Calls the handler that was there before, if it was a function.
-fn call_old(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    type WithInfo = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
-    type Plain = extern "C" fn(libc::c_int);
-    let Some(old) = OLD.get() else { return };
-    let address = old.sa_sigaction;
-    if address == libc::SIG_DFL || address == libc::SIG_IGN {
-        return;
-    }
-    if old.sa_flags & libc::SA_SIGINFO != 0 {
-        // SAFETY: sigaction(2): with SA_SIGINFO the address is that of such a function.
-        let old = unsafe { std::mem::transmute::<usize, WithInfo>(address) };
-        old(signal, info, context);
-    } else {
-        // SAFETY: sigaction(2): without SA_SIGINFO the address is that of such a function.
-        let old = unsafe { std::mem::transmute::<usize, Plain>(address) };
-        old(signal);
-    }
-}
-
-/// The value of errno that the interrupted code must find again.
-struct Errno(libc::c_int);
-
-impl Errno {
-    fn save() -> Self {
-        // SAFETY: the address is that of this thread's errno, always valid.
-        Self(unsafe { *errno_location() })
-    }
-
-    fn restore(self) {
-        // SAFETY: as in `save`.
-        unsafe { *errno_location() = self.0 };
-    }
-}
-
-fn errno_location() -> *mut libc::c_int {
-    #[cfg(any(target_os = "linux", target_os = "emscripten", target_os = "redox"))]
-    // SAFETY: takes nothing and cannot fail.
-    return unsafe { libc::__errno_location() };
-    #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-    // SAFETY: takes nothing and cannot fail.
-    return unsafe { libc::__error() };
-    #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
-    // SAFETY: takes nothing and cannot fail.
-    return unsafe { libc::__errno() };
-    #[cfg(target_os = "dragonfly")]
-    // SAFETY: takes nothing and cannot fail.
-    return unsafe { libc::__errno_location() };
-    #[cfg(any(target_os = "solaris", target_os = "illumos"))]
-    // SAFETY: takes nothing and cannot fail.
-    return unsafe { libc::___errno() };
 }

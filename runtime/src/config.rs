@@ -56,6 +56,9 @@ pub(crate) struct Counters {
     pub(crate) longest_item: Cell<Nanos>,
     pub(crate) lag: Cell<Nanos>,
     pub(crate) slow_items: Cell<u64>,
+    /// How long items ran in the turn before this one, and when they were done.
+    pub(crate) last_stretch: Cell<Nanos>,
+    pub(crate) last_done: Cell<Nanos>,
 }
 
 /// A snapshot of an event loop's counters.

@@ -114,7 +114,7 @@ pub use locals::{AccessError, LocalKey, TaskLocalFuture};
 pub use per_core::{Core, PerCore, per_core};
 pub use remote::{Remote, RemoteJoin, WaitError};
 pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try_scope};
-pub use spawn::spawn;
+pub use spawn::{spawn, try_spawn_background};
 pub use state::StateError;
 pub use straggler::Straggler;
 pub use yield_now::{need_yield, yield_now};

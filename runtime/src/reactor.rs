@@ -47,6 +47,8 @@ pub(crate) const NOTIFIER: Token = Token(usize::MAX);
 struct Entry {
     token: usize,
     ledger: Rc<Ledger>,
+    /// Its descriptor, or -1.
+    number: i32,
     /// Held for its drop: the descriptor may be registered again once this entry is gone.
     _claim: Claim,
 }
@@ -55,6 +57,9 @@ struct Entry {
 pub(crate) struct Reactor {
     poller: Poller,
     sources: RefCell<Slab<Entry>>,
+    /// By descriptor, the token that it was registered with last. One that is closed behind our back may
+    /// come back as another's: that one's registration must not be changed or ended in its place.
+    owners: RefCell<Vec<usize>>,
     /// Counts registrations; what does not fit into a token wraps.
     generation: Cell<usize>,
     /// The waiters of the rarer events of the last wait.
@@ -68,6 +73,7 @@ impl Reactor {
         Ok(Self {
             poller: Poller::new(events)?,
             sources: RefCell::new(Slab::new()),
+            owners: RefCell::default(),
             generation: Cell::new(0),
             rest: RefCell::default(),
             stamp: Stamp::here(),
@@ -185,7 +191,8 @@ impl Reactor {
         self.generation.set(generation.wrapping_add(1));
         let index = self.sources.borrow().vacant_key();
         let token = pack(index, generation);
-        let entry = Entry { token, ledger: ledger.clone(), _claim: claim };
+        let number = number.unwrap_or(-1);
+        let entry = Entry { token, ledger: ledger.clone(), number, _claim: claim };
         self.sources.borrow_mut().insert(entry);
         if index >= (1 << INDEX_BITS) - 1 {
             self.sources.borrow_mut().remove(index);
@@ -193,7 +200,10 @@ impl Reactor {
         }
         let token = Token(token);
         match self.poller.with_registry(|registry| register(registry, token)) {
-            Ok(()) => Ok(token),
+            Ok(()) => {
+                self.own(number, token);
+                Ok(token)
+            }
             Err(error) => {
                 self.sources.borrow_mut().remove(index);
                 Err(error)
@@ -210,14 +220,39 @@ impl Reactor {
         self.poller.with_registry(f)
     }
 
-    /// Forgets a source; its late events hit nobody.
-    pub(crate) fn forget(&self, token: Token) {
+    /// Forgets a source; its late events hit nobody. Returns whether its descriptor is its own still.
+    pub(crate) fn forget(&self, token: Token) -> bool {
+        let owns = self.owns(token);
         let index = token.0 & ((1 << INDEX_BITS) - 1);
         let mut sources = self.sources.borrow_mut();
         if sources.get(index).is_some_and(|entry| token.0 == entry.token) {
             let entry = sources.remove(index);
             drop(sources);
             drop(entry);
+        }
+        owns
+    }
+
+    /// Notes who registered a descriptor last.
+    fn own(&self, number: i32, token: Token) {
+        let Ok(number) = usize::try_from(number) else { return };
+        let mut owners = self.owners.borrow_mut();
+        if owners.len() <= number {
+            owners.resize(number + 1, NOTIFIER.0);
+        }
+        owners[number] = token.0;
+    }
+
+    /// Whether a source is registered, and its descriptor has not been registered by another since.
+    pub(crate) fn owns(&self, token: Token) -> bool {
+        let index = token.0 & ((1 << INDEX_BITS) - 1);
+        let sources = self.sources.borrow();
+        let Some(entry) = sources.get(index).filter(|entry| token.0 == entry.token) else {
+            return false;
+        };
+        match usize::try_from(entry.number) {
+            Ok(number) => self.owners.borrow().get(number) == Some(&token.0),
+            Err(_) => true,
         }
     }
 }

@@ -132,17 +132,30 @@ impl Registration {
         })
     }
 
+    /// Whether the source is registered with the event loop that runs on this thread.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let place = self.place.get().filter(|_| !self.ended.get());
+        let registered_with =
+            place.and_then(|place| place.shared.upgrade()).map(|shared| shared.id);
+        with_current(|shared| shared.is_some_and(|shared| registered_with == Some(shared.id)))
+    }
+
     /// Changes the registration: `change` gets the token it has.
     ///
     /// # Errors
     ///
-    /// If the source is not registered, its loop is gone, or the system refuses.
+    /// If the source is not registered, its loop is gone, the system refuses, or the descriptor was
+    /// closed behind the source's back and its number is another source's now.
     pub fn change(
         &self,
         change: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<()> {
         let place = self.place.get().filter(|_| !self.ended.get()).ok_or_else(not_registered)?;
         let shared = place.shared.upgrade().ok_or_else(loop_gone)?;
+        if !shared.reactor.owns(place.token) {
+            return Err(closed_behind());
+        }
         shared.reactor.with_registry(|registry| change(registry, place.token))
     }
 
@@ -158,10 +171,12 @@ impl Registration {
         }
         let Some(place) = self.place.get() else { return Ok(()) };
         let Some(shared) = place.shared.upgrade() else { return Ok(()) };
-        shared.reactor.forget(place.token);
+        let owns = shared.reactor.forget(place.token);
         match deregister {
-            Some(deregister) => shared.reactor.with_registry(|registry| deregister(registry)),
-            None => Ok(()),
+            Some(deregister) if owns => {
+                shared.reactor.with_registry(|registry| deregister(registry))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -183,6 +198,28 @@ impl Registration {
         }
         self.ledger.watch(direction);
         Ok(())
+    }
+
+    /// How many events the poller has brought, wrapping: who looked at the readiness earlier can tell
+    /// whether there is newer one.
+    #[must_use]
+    pub fn events(&self) -> u32 {
+        self.ledger.events()
+    }
+
+    /// Refuses a wait inside another event loop than the source's: it might never end, as nobody may be
+    /// turning that loop meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the source is registered, and the innermost loop that runs on this thread is another.
+    #[inline]
+    pub fn check_loop(&self) -> io::Result<()> {
+        let Some(place) = self.place.get() else { return Ok(()) };
+        let elsewhere = with_current(|shared| {
+            shared.is_some_and(|shared| !std::ptr::eq(shared, place.shared.as_ptr()))
+        });
+        if elsewhere { Err(other_loop(place)) } else { Ok(()) }
     }
 
     /// Waits: wakes the task of `cx` when the direction becomes ready, or closed. It must be watched.
@@ -237,6 +274,23 @@ fn no_loop() -> io::Error {
 
 fn not_registered() -> io::Error {
     io::Error::other("the source is not registered with an event loop")
+}
+
+fn closed_behind() -> io::Error {
+    io::Error::other(
+        "the descriptor was closed while it was registered, and its number belongs to another source",
+    )
+}
+
+#[cold]
+fn other_loop(place: &Place) -> io::Error {
+    if place.shared.strong_count() == 0 {
+        return loop_gone();
+    }
+    io::Error::other(
+        "the source is registered with another event loop than the one that awaits it: await it \
+         there, or take it out of its registration (into_inner, into_std) and make it anew here",
+    )
 }
 
 fn loop_gone() -> io::Error {

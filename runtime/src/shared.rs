@@ -263,6 +263,18 @@ impl Shared {
         self.notify_outside_turn();
     }
 
+    /// How late the loop is: how long items have run since the last look at the poller; or did before
+    /// it, less the time that the loop then waited, for what came meanwhile was late by that.
+    pub(crate) fn lag(&self) -> Nanos {
+        if self.clock.is_paused() {
+            return 0;
+        }
+        let began = self.clock.now();
+        let waited = began.saturating_sub(self.counters.last_done.get());
+        let before = self.counters.last_stretch.get().saturating_sub(waited);
+        before.max(self.clock.read().saturating_sub(began))
+    }
+
     /// Takes a snapshot of the counters.
     pub(crate) fn stats(&self) -> Stats {
         let counters = &self.counters;

@@ -68,6 +68,23 @@ where
     }
 }
 
+/// Spawns a background task on the event loop that runs on this thread, the innermost if they nest: for
+/// sources that have something left to do when they are dropped. `run` ends without it.
+///
+/// # Errors
+///
+/// Gives the future back if no event loop runs on this thread, or if it is shutting down or full.
+#[track_caller]
+pub fn try_spawn_background<F>(future: F) -> Result<JoinHandle<F::Output>, F>
+where
+    F: Future + 'static,
+{
+    let meta =
+        Meta { label: None, place: Location::caller(), background: true, child: false, lane: 0 };
+    with_current(|shared| insert(shared, future, meta, Start::Queue))
+        .map_err(|(future, _, _)| future)
+}
+
 /// Makes the handle of a task that no loop took: cancelled from the start.
 #[cold]
 pub(crate) fn refused<F: Future + 'static>(

@@ -53,6 +53,32 @@ pub fn now() -> Instant {
     current(|shared| shared.clock.read_instant())
 }
 
+/// Returns how late the running loop is now: for how long what is ready may have waited for items to
+/// come to an end. Of this turn so far, or the one before if that is longer; zero under a paused clock.
+///
+/// [`Stats::lag`](crate::Stats::lag) is the most it ever was.
+///
+/// # Panics
+///
+/// If none runs.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::time::lag;
+/// use std::time::Duration;
+///
+/// loopline_runtime::block_on(async {
+///     std::thread::sleep(Duration::from_millis(5)); // which a task should not do
+///     assert!(lag() >= Duration::from_millis(5));
+/// });
+/// ```
+#[must_use]
+#[track_caller]
+pub fn lag() -> Duration {
+    current(|shared| Duration::from_nanos(shared.lag()))
+}
+
 /// Stops the clock of the running loop. From then on it moves only by [`advance`], or by jumping to
 /// the next deadline when nothing else can go on.
 ///

@@ -73,7 +73,10 @@ fn note_lag(shared: &Shared, before: Nanos, now: Nanos) {
         // Its time is no measure of anything.
         return;
     }
-    raise(&shared.counters.lag, now.saturating_sub(before));
+    let stretch = now.saturating_sub(before);
+    raise(&shared.counters.lag, stretch);
+    shared.counters.last_stretch.set(stretch);
+    shared.counters.last_done.set(now);
     raise(&shared.counters.longest_item, now.saturating_sub(shared.last_check.get()));
 }
 

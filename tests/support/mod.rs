@@ -111,6 +111,12 @@ pub fn ends_with_registrations<S>(event_loop: TestLoop<S>, registrations: usize)
     ends_with(event_loop, 0, registrations);
 }
 
+/// Ends a loop with items on it that wait for sources.
+#[track_caller]
+pub fn ends_with_waiting<S>(event_loop: TestLoop<S>, items: usize, registrations: usize) {
+    ends_with(event_loop, items, registrations);
+}
+
 #[track_caller]
 fn ends_with<S>(event_loop: TestLoop<S>, items: usize, registrations: usize) {
     assert_ne!(items + registrations, 0, "closes_clean is for loops that have nothing left");

@@ -20,12 +20,24 @@ pub trait ToAddrs: sealed::Sealed {
 }
 
 mod sealed {
-    pub trait Sealed {}
+    use std::net::SocketAddr;
+
+    pub trait Sealed {
+        /// The address, if it is one and plainly so: a datagram is sent to it without a list.
+        fn plain(&self) -> Option<SocketAddr> {
+            None
+        }
+    }
 }
 
 macro_rules! plain {
     ($($type:ty),*) => {$(
-        impl sealed::Sealed for $type {}
+        impl sealed::Sealed for $type {
+            fn plain(&self) -> Option<SocketAddr> {
+                Some(SocketAddr::from(*self))
+            }
+        }
+
         impl ToAddrs for $type {
             fn to_addrs(&self) -> io::Result<Addrs> {
                 Ok(vec![SocketAddr::from(*self)])
@@ -82,7 +94,11 @@ impl ToAddrs for [SocketAddr] {
     }
 }
 
-impl<T: ToAddrs + ?Sized> sealed::Sealed for &T {}
+impl<T: ToAddrs + ?Sized> sealed::Sealed for &T {
+    fn plain(&self) -> Option<SocketAddr> {
+        (**self).plain()
+    }
+}
 
 impl<T: ToAddrs + ?Sized> ToAddrs for &T {
     fn to_addrs(&self) -> io::Result<Addrs> {
@@ -96,6 +112,14 @@ fn not_an_address(text: impl fmt::Display) -> io::Error {
          not looked up"
     );
     io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// The first address, for what is sent to one only.
+pub(crate) fn one(addr: &impl ToAddrs) -> io::Result<SocketAddr> {
+    match addr.plain() {
+        Some(addr) => Ok(addr),
+        None => addr.to_addrs()?.first().copied().ok_or_else(no_addresses),
+    }
 }
 
 /// Tries each address in order; the last error is the result if none will do.

@@ -1,6 +1,6 @@
-//! The traits of `futures-io` for `TcpStream` and `&TcpStream`.
+//! The traits of `futures-io` for `TcpStream`, `UnixStream` and references to them.
 //!
-//! They keep one waiter a direction, the last to poll; the methods of `TcpStream` keep any number.
+//! They keep one waiter a direction, the last to poll; the methods of the streams keep any number.
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::Shutdown;
@@ -10,100 +10,172 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 use loopline_runtime::registration::{Direction, WaitKey};
 
-use super::tcp_stream::{TcpStream, read_now, read_vectored_now};
+use super::stream::{read_now, read_vectored_now};
 
-impl AsyncRead for &TcpStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.adapter().poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, |socket| {
-            read_now(socket, self.adapter().registration(), buf)
-        })
-    }
+macro_rules! futures_io {
+    ($Stream:ty) => {
+        impl AsyncRead for &$Stream {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                self.adapter().poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, |socket| {
+                    read_now(socket, self.adapter().registration(), buf)
+                })
+            }
 
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.adapter().poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, |socket| {
-            read_vectored_now(socket, self.adapter().registration(), bufs)
-        })
-    }
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.adapter().poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, |socket| {
+                    read_vectored_now(socket, self.adapter().registration(), bufs)
+                })
+            }
+        }
+
+        impl AsyncWrite for &$Stream {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.adapter().poll_io(
+                    Direction::Write,
+                    &mut WaitKey::last_poller(),
+                    cx,
+                    |mut socket| socket.write(buf),
+                )
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.adapter().poll_io(
+                    Direction::Write,
+                    &mut WaitKey::last_poller(),
+                    cx,
+                    |mut socket| socket.write_vectored(bufs),
+                )
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.shutdown_half(Shutdown::Write))
+            }
+        }
+
+        impl AsyncRead for $Stream {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_read(cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+            }
+        }
+
+        impl AsyncWrite for $Stream {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut &*self).poll_flush(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut &*self).poll_close(cx)
+            }
+        }
+    };
 }
 
-impl AsyncWrite for &TcpStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.adapter().poll_io(Direction::Write, &mut WaitKey::last_poller(), cx, |mut socket| {
-            socket.write(buf)
-        })
-    }
+/// What a limit counts reads and writes as what it holds; a reference to it, as a reference to that.
+macro_rules! limited {
+    ($Limited:ty, $T:ident: $self:ident => $inner:expr) => {
+        impl<$T> AsyncRead for $Limited
+        where
+            for<'a> &'a $T: AsyncRead,
+        {
+            fn poll_read(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_read(cx, buf)
+            }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.adapter().poll_io(Direction::Write, &mut WaitKey::last_poller(), cx, |mut socket| {
-            socket.write_vectored(bufs)
-        })
-    }
+            fn poll_read_vectored(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_read_vectored(cx, bufs)
+            }
+        }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
+        impl<$T> AsyncWrite for $Limited
+        where
+            for<'a> &'a $T: AsyncWrite,
+        {
+            fn poll_write(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_write(cx, buf)
+            }
 
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown_half(Shutdown::Write))
-    }
+            fn poll_write_vectored(
+                $self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut $inner).poll_write_vectored(cx, bufs)
+            }
+
+            fn poll_flush($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut $inner).poll_flush(cx)
+            }
+
+            fn poll_close($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut $inner).poll_close(cx)
+            }
+        }
+    };
 }
 
-impl AsyncRead for TcpStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read(cx, buf)
-    }
+limited!(&super::Limited<T>, T: self => &***self);
+limited!(super::Limited<T>, T: self => &**self);
 
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
-    }
-}
-
-impl AsyncWrite for TcpStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_close(cx)
-    }
-}
+futures_io!(super::TcpStream);
+#[cfg(unix)]
+futures_io!(super::UnixStream);

@@ -1,25 +1,19 @@
 //! `TcpListener`: accepts connections, and goes on when single ones fail or descriptors run out.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use futures_core::Stream;
-use loopline_runtime::registration::{Direction, WaitKey};
-use loopline_runtime::time::{Sleep, sleep};
+use loopline_runtime::registration::WaitKey;
 
+use super::accept::{accept, poll_accept};
 use super::addr::{ToAddrs, first};
+use super::incoming::Incoming;
+use super::incoming::sealed::{Accept, Waited};
+use super::readiness::descriptor;
 use super::tcp_stream::TcpStream;
 use crate::adapter::Adapter;
-
-/// The first pause when descriptors or memory have run out.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// The longest one: connections are accepted again at most this long after there is room.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens for TCP connections.
 ///
@@ -55,33 +49,16 @@ impl TcpListener {
     ///
     /// Strict: it never waits.
     pub async fn bind(addr: impl ToAddrs) -> io::Result<Self> {
-        first(addr.to_addrs()?, mio::net::TcpListener::bind).map(Self::from_mio)
+        first(addr.to_addrs()?, mio::net::TcpListener::bind).map(Self::from_source)
     }
 
-    /// Takes over a listener of the standard library, and makes it non-blocking.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be made non-blocking.
-    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let this = Self::from_mio(mio::net::TcpListener::from_std(listener));
-        // It may have been duplicated before.
-        this.adapter.lend();
-        Ok(this)
-    }
-
-    fn from_mio(listener: mio::net::TcpListener) -> Self {
+    pub(super) fn from_source(listener: mio::net::TcpListener) -> Self {
         Self { adapter: Adapter::new(listener), nodelay: Cell::new(false) }
     }
 
-    /// Ends the registration and returns the listener, still non-blocking.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        self.adapter.into_inner().map(Into::into)
+    #[cfg(feature = "socket")]
+    pub(super) fn adapter(&self) -> &Adapter<mio::net::TcpListener> {
+        &self.adapter
     }
 
     /// Accepts a connection, and waits for one if there is none.
@@ -98,13 +75,13 @@ impl TcpListener {
     ///
     /// Strict: a wait that is dropped has accepted nothing.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut accepting = Accepting::new(self);
-        poll_fn(|cx| accepting.poll(cx)).await
+        let (stream, peer) = accept(&self.adapter, |listener| listener.accept()).await?;
+        Ok((self.accepted(stream), peer))
     }
 
     /// Makes a stream of connections, to be inserted with a callback or awaited by `next`.
     pub fn into_incoming(self) -> Incoming {
-        Incoming { listener: self, pause: Pause::default() }
+        Incoming::new(self)
     }
 
     /// Returns the address it listens on.
@@ -156,209 +133,29 @@ impl TcpListener {
         self.adapter.cell().get().set_ttl(ttl)
     }
 
-    /// Accepts what is there; single failures are passed over.
-    fn poll_once(
+    /// Makes ours of what was accepted.
+    fn accepted(&self, stream: mio::net::TcpStream) -> TcpStream {
+        let stream = TcpStream::from_source(stream);
+        if self.nodelay.get() {
+            // A connection that was reset meanwhile says so when it is used.
+            let _ = stream.set_nodelay(true);
+        }
+        stream
+    }
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    fn poll_incoming(
         &self,
-        key: &mut WaitKey,
+        waited: &mut Waited,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        loop {
-            match ready!(self.adapter.poll_io(Direction::Read, key, cx, |l| l.accept())) {
-                Ok((stream, peer)) => {
-                    let stream = TcpStream::from_mio(stream);
-                    if self.nodelay.get() {
-                        // A connection that was reset meanwhile says so when it is used.
-                        let _ = stream.set_nodelay(true);
-                    }
-                    return Poll::Ready(Ok((stream, peer)));
-                }
-                // The budget bounds this loop.
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    fn poll_accept(
-        &self,
-        key: &mut WaitKey,
-        pause: &mut Pause,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        loop {
-            ready!(pause.poll(cx));
-            match ready!(self.poll_once(key, cx)) {
-                // Still believed ready, so the next try needs no new event.
-                Err(error) if is_exhaustion(&error) => pause.begin(),
-                result => {
-                    pause.end();
-                    return Poll::Ready(result);
-                }
-            }
-        }
+    ) -> Poll<io::Result<TcpStream>> {
+        let key = &mut WaitKey::last_poller();
+        let accepted = poll_accept(&self.adapter, |l| l.accept(), key, &mut waited.0, cx);
+        accepted.map_ok(|(stream, _peer)| self.accepted(stream))
     }
 }
 
-/// One call of `accept`.
-struct Accepting<'a> {
-    listener: &'a TcpListener,
-    key: WaitKey,
-    pause: Pause,
-}
-
-impl<'a> Accepting<'a> {
-    fn new(listener: &'a TcpListener) -> Self {
-        Self { listener, key: WaitKey::new(), pause: Pause::default() }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        self.listener.poll_accept(&mut self.key, &mut self.pause, cx)
-    }
-}
-
-impl Drop for Accepting<'_> {
-    fn drop(&mut self) {
-        self.listener.adapter.registration().unwait(Direction::Read, &mut self.key);
-    }
-}
-
-/// A pause between attempts while descriptors or memory are out.
-#[derive(Debug, Default)]
-struct Pause {
-    sleep: Option<Sleep>,
-    /// How long the last one was.
-    last: Duration,
-}
-
-impl Pause {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(sleep) = &mut self.sleep {
-            ready!(Future::poll(Pin::new(sleep), cx));
-            self.sleep = None;
-        }
-        Poll::Ready(())
-    }
-
-    fn begin(&mut self) {
-        self.last = (self.last * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        self.sleep = Some(sleep(self.last));
-    }
-
-    fn end(&mut self) {
-        self.last = Duration::ZERO;
-    }
-}
-
-/// Whether an error of `accept` is that of one connection: the next one may be fine.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
-        NetworkUnreachable, PermissionDenied,
-    };
-    match error.kind() {
-        ConnectionAborted | ConnectionRefused | ConnectionReset | HostUnreachable | NetworkDown
-        | NetworkUnreachable => true,
-        // A firewall's refusal of one connection (EPERM), not the listener's (EACCES).
-        #[cfg(unix)]
-        PermissionDenied => error.raw_os_error() == Some(libc::EPERM),
-        #[cfg(not(unix))]
-        PermissionDenied => false,
-        #[cfg(unix)]
-        _ => is_network_error(error.raw_os_error()),
-        #[cfg(not(unix))]
-        _ => false,
-    }
-}
-
-/// The pending network errors that accept(2) passes on from the new connection.
-#[cfg(unix)]
-fn is_network_error(code: Option<i32>) -> bool {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if code == Some(libc::ENONET) {
-        return true;
-    }
-    matches!(code, Some(libc::EPROTO | libc::ENOPROTOOPT | libc::EHOSTDOWN | libc::EOPNOTSUPP))
-}
-
-/// Whether the process or the system is out of something that may come back.
-fn is_exhaustion(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        matches!(
-            error.raw_os_error(),
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-        )
-    }
-    #[cfg(not(unix))]
-    {
-        // WSAEMFILE, WSAENOBUFS.
-        matches!(error.raw_os_error(), Some(10024 | 10055))
-    }
-}
-
-/// A stream of accepted connections: a source. It never ends; errors are those of the listener.
-#[derive(Debug)]
-#[must_use = "a source does nothing unless it is inserted or awaited"]
-pub struct Incoming {
-    listener: TcpListener,
-    pause: Pause,
-}
-
-impl Incoming {
-    /// Waits for the next connection, as [`TcpListener::accept`]. Never `None`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Strict.
-    pub async fn next(&mut self) -> Option<io::Result<TcpStream>> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-
-    /// Returns the listener.
-    #[must_use]
-    pub fn get_ref(&self) -> &TcpListener {
-        &self.listener
-    }
-
-    /// Gives the listener back.
-    #[must_use]
-    pub fn into_inner(self) -> TcpListener {
-        self.listener
-    }
-}
-
-impl Stream for Incoming {
-    type Item = io::Result<TcpStream>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        let accepted =
-            ready!(this.listener.poll_accept(&mut WaitKey::last_poller(), &mut this.pause, cx));
-        Poll::Ready(Some(accepted.map(|(stream, _peer)| stream)))
-    }
-}
-
-impl TryFrom<std::net::TcpListener> for TcpListener {
-    type Error = io::Error;
-
-    /// As [`TcpListener::from_std`].
-    fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
-        Self::from_std(listener)
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for TcpListener {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.adapter.lend();
-        self.adapter.cell().as_ref().as_fd()
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsRawFd for TcpListener {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        use std::os::fd::AsFd;
-        self.as_fd().as_raw_fd()
-    }
-}
+descriptor!(TcpListener, std::net::TcpListener, mio::net::TcpListener::from_std);

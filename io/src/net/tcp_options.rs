@@ -24,15 +24,6 @@ impl TcpStream {
         self.adapter().cell().get().peer_addr()
     }
 
-    /// Returns and clears the socket's pending error.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be read.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.adapter().cell().get().take_error()
-    }
-
     /// Whether small packets are sent at once (TCP_NODELAY).
     ///
     /// # Errors

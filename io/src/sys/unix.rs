@@ -63,4 +63,18 @@ impl<T: Pollable> Cell<T> {
     pub(crate) fn as_ref(&self) -> &T {
         &self.0
     }
+
+    /// Borrows the source to change it.
+    #[cfg(feature = "fd")]
+    pub(crate) fn as_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+/// Whether a turn of an event loop runs on this thread.
+#[cfg(feature = "fd")]
+pub(crate) fn loop_runs_here() -> bool {
+    use loopline_runtime::{CurrentError, Handle};
+
+    !matches!(Handle::<()>::try_current(), Err(CurrentError::NoLoop))
 }

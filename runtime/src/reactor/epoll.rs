@@ -144,6 +144,9 @@ fn ready(flags: u32) -> Ready {
     if flags & (HUP | ERR) != 0 {
         bits |= Ready::WRITE_CLOSED;
     }
+    if flags & ERR != 0 {
+        bits |= Ready::ERROR;
+    }
     Ready(bits)
 }
 

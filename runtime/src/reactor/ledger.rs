@@ -26,10 +26,21 @@ pub enum Direction {
     Write,
     /// Priority data is there, such as TCP's urgent byte.
     Priority,
+    /// An error is there to be asked for, such as a message in a socket's error queue.
+    Error,
 }
 
 impl Direction {
-    const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Priority];
+    const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Priority, Self::Error];
+
+    /// Where its waiters stand. The two rare ones share: a wake for the other is spurious, no harm.
+    const fn place(self) -> usize {
+        match self {
+            Self::Read => 0,
+            Self::Write => 1,
+            Self::Priority | Self::Error => 2,
+        }
+    }
 }
 
 /// A set of readiness bits.
@@ -47,12 +58,15 @@ impl Ready {
     /// Comes with `READ_CLOSED`, for those who wait for priority data. A bit of its own: that one of
     /// them saw WouldBlock must not take the end-of-file from a reader.
     pub(crate) const PRIORITY_CLOSED: u8 = 1 << 5;
+    /// The source failed, or has something in its error queue.
+    pub(crate) const ERROR: u8 = 1 << 6;
 
     const fn mask(direction: Direction) -> u8 {
         match direction {
             Direction::Read => Self::READABLE | Self::READ_CLOSED,
             Direction::Write => Self::WRITABLE | Self::WRITE_CLOSED,
             Direction::Priority => Self::PRIORITY | Self::PRIORITY_CLOSED,
+            Direction::Error => Self::ERROR,
         }
     }
 
@@ -61,6 +75,7 @@ impl Ready {
             Direction::Read => Self::READABLE,
             Direction::Write => Self::WRITABLE,
             Direction::Priority => Self::PRIORITY,
+            Direction::Error => Self::ERROR,
         }
     }
 }
@@ -114,12 +129,12 @@ const ORPHAN: u32 = 1 << 15;
 
 /// One waits for this direction by its word.
 const fn one(direction: Direction) -> u32 {
-    1 << (16 + direction as u32)
+    1 << (16 + direction.place() as u32)
 }
 
 /// Some wait for this direction in the list.
 const fn more(direction: Direction) -> u32 {
-    1 << (24 + direction as u32)
+    1 << (24 + direction.place() as u32)
 }
 
 const fn watched(direction: Direction) -> u32 {
@@ -131,7 +146,9 @@ pub(crate) struct Ledger {
     /// Bits of `Ready`, set by events, cleared by operations that saw WouldBlock; above them
     /// `watched`, `ORPHAN`, `one` and `more`.
     flags: Cell<u32>,
-    /// By direction.
+    /// Counts events, so that who looked earlier can tell whether there was a newer one. Wraps.
+    events: Cell<u32>,
+    /// By [`Direction::place`].
     waiters: [Waiters; 3],
     /// How many keys were given to waiters.
     keys: Cell<u64>,
@@ -140,7 +157,12 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Makes a ledger that believes in these bits until an operation says otherwise.
     pub(crate) fn new(ready: u8) -> Self {
-        Self { flags: Cell::new(u32::from(ready)), waiters: Default::default(), keys: Cell::new(0) }
+        Self {
+            flags: Cell::new(u32::from(ready)),
+            events: Cell::new(0),
+            waiters: Default::default(),
+            keys: Cell::new(0),
+        }
     }
 
     #[inline]
@@ -175,6 +197,7 @@ impl Ledger {
             Direction::Read => Ready::READ_CLOSED,
             Direction::Priority => Ready::PRIORITY_CLOSED,
             Direction::Write => Ready::WRITE_CLOSED,
+            Direction::Error => 0,
         };
         self.has(closed.into())
     }
@@ -191,6 +214,16 @@ impl Ledger {
         self.unset(Ready::mask(direction).into());
     }
 
+    /// How many events there were, wrapping.
+    pub(crate) fn events(&self) -> u32 {
+        self.events.get()
+    }
+
+    #[inline]
+    fn count(&self) {
+        self.events.set(self.events.get().wrapping_add(1));
+    }
+
     /// Adds readiness that is only believed in; nobody is woken.
     pub(crate) fn assume(&self, ready: u8) {
         self.set(ready.into());
@@ -200,6 +233,7 @@ impl Ledger {
     #[inline(never)] // rare
     pub(crate) fn mark(&self, ready: Ready, woken: &mut Vec<Waker>) {
         self.set(ready.0.into());
+        self.count();
         for direction in Direction::ALL {
             if ready.0 & Ready::mask(direction) != 0 {
                 self.take_all(direction, woken);
@@ -218,14 +252,15 @@ impl Ledger {
         if !usual || flags & RARE != 0 {
             return Err(());
         }
+        self.count();
         let waits = flags & one(Direction::Read) != 0;
         self.flags.set((flags | u32::from(ready.0)) & !one(Direction::Read));
-        Ok(waits.then(|| self.waiters[Direction::Read as usize].word.get()))
+        Ok(waits.then(|| self.waiters[Direction::Read.place()].word.get()))
     }
 
     /// Hands out all waiters of a direction.
     fn take_all(&self, direction: Direction, woken: &mut Vec<Waker>) {
-        let waiters = &self.waiters[direction as usize];
+        let waiters = &self.waiters[direction.place()];
         let flags = self.flags.get();
         self.flags.set(flags & !(one(direction) | more(direction)));
         if flags & one(direction) != 0 {
@@ -259,7 +294,7 @@ impl Ledger {
             return self.wait_among(direction, key.0, waker);
         }
         self.flags.set(flags | one(direction));
-        let waiters = &self.waiters[direction as usize];
+        let waiters = &self.waiters[direction.place()];
         waiters.owner.set(key.0);
         waiters.word.set(waker.data().addr());
         None
@@ -270,7 +305,7 @@ impl Ledger {
     fn wait_among(&self, direction: Direction, key: u64, waker: &Waker) -> Option<Waker> {
         let waker = wake::copy(waker);
         let old = self.remove(direction, key);
-        let waiters = &self.waiters[direction as usize];
+        let waiters = &self.waiters[direction.place()];
         let mut others = waiters.others.take().unwrap_or_default();
         others.push((key, waker));
         waiters.others.set(Some(others));
@@ -280,7 +315,7 @@ impl Ledger {
 
     /// Removes the waiter of a key. Returns its waker.
     fn remove(&self, direction: Direction, key: u64) -> Option<Waker> {
-        let waiters = &self.waiters[direction as usize];
+        let waiters = &self.waiters[direction.place()];
         if self.has(one(direction)) && waiters.owner.get() == key {
             self.unset(one(direction));
             return Some(ManuallyDrop::into_inner(wake::waker(waiters.word.get())));

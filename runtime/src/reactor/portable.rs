@@ -141,6 +141,9 @@ fn ready(event: &Event) -> Ready {
     if event.is_write_closed() || event.is_error() {
         bits |= Ready::WRITE_CLOSED;
     }
+    if event.is_error() {
+        bits |= Ready::ERROR;
+    }
     Ready(bits)
 }
 

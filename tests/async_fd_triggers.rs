@@ -1,0 +1,237 @@
+//! When a descriptor that is ready is told again: `Trigger` of `Async` and of `FdSource`.
+#![cfg(unix)] // descriptors
+
+#[path = "support/net.rs"]
+mod net;
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use loopline::Handle;
+use loopline::callback::Next;
+use loopline::io::{Async, FdSource, Interest, Trigger};
+use loopline::time::{sleep, timeout};
+use net::{poll_once, soon};
+use support::{block_on, closes_clean, event_loop};
+
+const SHORT: Duration = Duration::from_millis(5);
+
+/// A connected pair of Unix sockets that do not block.
+fn sockets() -> (UnixStream, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    far.set_nonblocking(true).unwrap();
+    (near, far)
+}
+
+/// Reads as a library does that has the descriptor to itself: past the source.
+fn drain(mut socket: &UnixStream) -> usize {
+    let mut buf = [0; 64];
+    match socket.read(&mut buf) {
+        Ok(n) => n,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn an_edge_ends_one_wait_though_something_is_left() {
+    let (near, mut far) = sockets();
+    block_on(async {
+        let near = Async::with_trigger(near, Interest::READABLE, Trigger::Edge).unwrap();
+        far.write_all(b"ab").unwrap();
+        assert!(soon(near.readable()).await.unwrap().ready().is_readable());
+        assert!(timeout(SHORT, near.readable()).await.is_err());
+        far.write_all(b"c").unwrap();
+        assert!(soon(near.readable()).await.unwrap().ready().is_readable());
+        // An operation finds what is left without another edge.
+        let mut buf = [0; 2];
+        assert_eq!(soon(near.read_with(|mut near| near.read(&mut buf))).await.unwrap(), 2);
+        assert_eq!(soon(near.read_with(|mut near| near.read(&mut buf))).await.unwrap(), 1);
+        let mut wait = Box::pin(near.read_with(|mut near| near.read(&mut [0])));
+        assert!(poll_once(&mut wait).await.is_pending());
+        far.write_all(b"d").unwrap();
+        assert_eq!(soon(wait).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn one_shot_asks_again_with_each_wait() {
+    let (near, mut far) = sockets();
+    block_on(async {
+        let near = Async::with_trigger(near, Interest::READABLE, Trigger::OneShot).unwrap();
+        far.write_all(b"a").unwrap();
+        for _ in 0..3 {
+            // Nothing is remembered, and nothing lost.
+            assert!(soon(near.readable()).await.unwrap().ready().is_readable());
+        }
+        assert_eq!(drain(near.get_ref()), 1);
+        assert!(timeout(SHORT, near.readable()).await.is_err());
+        far.write_all(b"b").unwrap();
+        assert!(soon(near.readable()).await.unwrap().ready().is_readable());
+    });
+}
+
+#[test]
+fn a_descriptor_that_others_empty_is_asked_about_each_time() {
+    let (near, mut far) = sockets();
+    block_on(async {
+        let near = Async::with_trigger(near, Interest::READABLE, Trigger::Foreign).unwrap();
+        for round in 1..4 {
+            far.write_all(&[0; 3][..round]).unwrap();
+            assert!(soon(near.readable()).await.unwrap().ready().is_readable());
+            // Not emptied: told again.
+            assert!(soon(near.readable()).await.unwrap().ready().is_readable());
+            // By somebody who does not tell us.
+            assert_eq!(drain(near.get_ref()), round);
+            assert!(timeout(SHORT, near.readable()).await.is_err());
+            // As it is for one who waits all the time.
+            let mut wait = Box::pin(near.readable());
+            assert!(poll_once(&mut wait).await.is_pending());
+            assert!(poll_once(&mut wait).await.is_pending());
+            far.write_all(b"x").unwrap();
+            assert!(soon(wait).await.unwrap().ready().is_readable());
+            assert_eq!(drain(near.get_ref()), 1);
+        }
+    });
+}
+
+#[test]
+fn a_foreign_source_is_told_as_long_as_it_is_ready_and_no_longer() {
+    let (near, mut far) = sockets();
+    far.write_all(b"abc").unwrap();
+    block_on(async {
+        let mut source = FdSource::with_trigger(near, Interest::READABLE, Trigger::Foreign);
+        for _ in 0..3 {
+            assert!(soon(source.next()).await.unwrap().unwrap().readable);
+            // In part through the source, which does not make it believe that it knows.
+            let mut byte = [0];
+            assert_eq!(source.try_io(|mut socket| socket.read(&mut byte)).unwrap(), 1);
+        }
+        assert!(timeout(SHORT, source.next()).await.is_err());
+        far.write_all(b"d").unwrap();
+        assert!(soon(source.next()).await.unwrap().unwrap().readable);
+        assert_eq!(drain(source.get_ref()), 1);
+        assert!(timeout(SHORT, source.next()).await.is_err());
+    });
+}
+
+#[test]
+fn an_edge_source_is_called_once_for_each_edge() {
+    let (near, mut far) = sockets();
+    far.write_all(b"abc").unwrap();
+    let mut event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    let source = FdSource::with_trigger(near, Interest::READABLE, Trigger::Edge);
+    let insert = handle.insert(source, |event, _source, calls: &mut u32| {
+        assert!(event.unwrap().readable);
+        *calls += 1;
+        if *calls == 2 { Next::Stop } else { Next::Keep }
+    });
+    drop(insert.unwrap());
+    let mut calls = 0;
+    for _ in 0..3 {
+        event_loop.turn(&mut calls, Duration::from_millis(1)).unwrap();
+    }
+    assert_eq!(calls, 1);
+    far.write_all(b"d").unwrap();
+    event_loop.run(&mut calls).unwrap();
+    assert_eq!(calls, 2);
+    closes_clean(event_loop);
+}
+
+// contract 16; fault 51
+#[test]
+fn a_one_shot_source_is_silent_until_it_is_asked_for_and_loses_nothing() {
+    let (near, mut far) = sockets();
+    block_on(async {
+        let mut source = FdSource::with_trigger(near, Interest::READABLE, Trigger::OneShot);
+        far.write_all(b"a").unwrap();
+        assert!(soon(source.next()).await.unwrap().unwrap().readable);
+        // More comes while it is off.
+        far.write_all(b"b").unwrap();
+        assert!(timeout(SHORT, source.next()).await.is_err());
+        source.rearm();
+        assert!(soon(source.next()).await.unwrap().unwrap().readable);
+        assert_eq!(drain(source.get_ref()), 2);
+        source.rearm();
+        assert!(timeout(SHORT, source.next()).await.is_err());
+        far.write_all(b"c").unwrap();
+        assert!(soon(source.next()).await.unwrap().unwrap().readable);
+        assert!(timeout(SHORT, source.next()).await.is_err());
+    });
+}
+
+// fault 51
+#[test]
+fn interest_that_changes_with_an_event_pending_loses_no_edge() {
+    for trigger in [Trigger::Level, Trigger::Edge, Trigger::OneShot, Trigger::Foreign] {
+        let (near, mut far) = sockets();
+        block_on(async {
+            let mut source = FdSource::with_trigger(near, Interest::READABLE, trigger);
+            assert!(timeout(Duration::ZERO, source.next()).await.is_err());
+            far.write_all(b"a").unwrap();
+            // The event is on its way while the source looks elsewhere.
+            source.set_interest(Interest::WRITABLE);
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.writable && !event.readable, "{trigger:?}: {event:?}");
+            source.set_interest(Interest::READABLE);
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.readable && !event.writable, "{trigger:?}: {event:?}");
+        });
+    }
+}
+
+// contract 6
+#[test]
+fn with_both_interests_the_end_is_read_to_the_last_byte() {
+    for bytes in [&b"abcdef"[..], b""] {
+        let (near, mut far) = sockets();
+        far.write_all(bytes).unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        let mut event_loop = event_loop::<(Vec<u8>, u32)>();
+        let handle = event_loop.handle();
+        let source = FdSource::new(near, Interest::READABLE | Interest::WRITABLE);
+        let insert = handle.insert(source, |event, source, (seen, ends): &mut (Vec<u8>, u32)| {
+            let event = event.unwrap();
+            *ends += u32::from(event.read_closed);
+            if !event.readable {
+                return Next::Keep;
+            }
+            // One byte an event.
+            let mut byte = [0];
+            let read =
+                source.try_io_for(Interest::READABLE, |mut socket| socket.read(&mut byte)).unwrap();
+            seen.extend_from_slice(&byte[..read]);
+            if read == 0 { Next::Stop } else { Next::Keep }
+        });
+        let join = insert.unwrap();
+        let mut seen = (Vec::new(), 0);
+        drop(event_loop.run_until(&mut seen, soon(join)).unwrap().unwrap());
+        assert_eq!((&seen.0[..], seen.1), (bytes, 1));
+        closes_clean(event_loop);
+    }
+}
+
+// contract 20; fault 53
+#[test]
+fn whatever_the_trigger_a_source_whose_other_end_is_gone_ends() {
+    for trigger in [Trigger::Level, Trigger::Edge, Trigger::OneShot, Trigger::Foreign] {
+        let (near, far) = sockets();
+        drop(far);
+        block_on(async {
+            let mut source = FdSource::with_trigger(near, Interest::READABLE, trigger);
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.read_closed, "{trigger:?}");
+            assert_eq!(source.try_io(|mut socket| socket.read(&mut [0])).unwrap(), 0);
+            assert!(soon(source.next()).await.is_none(), "{trigger:?}");
+            let turns = || Handle::<()>::try_current().unwrap().stats().turns;
+            let before = turns();
+            sleep(SHORT).await;
+            assert!(turns() - before < 10, "{trigger:?}");
+        });
+    }
+}

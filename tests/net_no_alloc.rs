@@ -1,0 +1,159 @@
+//! Datagrams, Unix streams and limits, warmed up: they allocate nothing, and a million waits that are
+//! begun and dropped leave nothing behind. A file of its own, because it counts every allocation.
+#![cfg(unix)]
+
+#[path = "support/net.rs"]
+mod net;
+mod support;
+#[path = "support/unix.rs"]
+mod unix;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use loopline::io::Interest;
+use loopline::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener, UnixStream};
+use loopline::spawn;
+use net::{ANY, poll_once, soon};
+use support::{block_on, scaled};
+use unix::Folder;
+
+/// The system's allocator, with a count of what each thread takes from it.
+struct Counting;
+
+thread_local! {
+    static TAKEN: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is ending counts no more.
+    let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
+}
+
+// SAFETY: passes every call on unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as in `alloc`.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as in `alloc`.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Begins and drops waits, two at a time, and returns what the later ones allocated.
+fn allocations_of<F: Future>(mut begin: impl FnMut() -> F) -> u64 {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut before = 0;
+    for n in 0..scaled(100_000) {
+        if n == scaled(100_000) / 10 {
+            before = TAKEN.get();
+        }
+        let (mut first, mut second) = (pin!(begin()), pin!(begin()));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+    }
+    TAKEN.get() - before
+}
+
+// contract 40
+#[test]
+fn waits_that_are_cancelled_leave_nothing() {
+    let folder = Folder::new("no-alloc");
+    block_on(async {
+        let udp = UdpSocket::bind(ANY).await.unwrap();
+        // Budget goes by polls of a task; these are made inside one.
+        let unlimited = loopline::task::unconstrained(async {
+            let recv = allocations_of(|| async { udp.recv(&mut [0; 8]).await });
+            let from = allocations_of(|| async { udp.recv_from(&mut [0; 8]).await });
+            let ready = allocations_of(|| udp.ready(Interest::READABLE));
+            assert_eq!((recv, from, ready), (0, 0, 0));
+
+            let (stream, _peer) = UnixStream::pair().unwrap();
+            while stream.try_write(&[7; 4096]).is_ok() {}
+            let read = allocations_of(|| async { stream.read(&mut [0; 8]).await });
+            let write = allocations_of(|| stream.write(b"never"));
+            assert_eq!((read, write), (0, 0));
+
+            let (a, _b) = UnixDatagram::pair().unwrap();
+            while a.try_send(&[7; 1000]).is_ok() {}
+            assert_eq!(allocations_of(|| a.send(&[7; 1000])), 0);
+
+            let listener = UnixListener::bind(folder.path("socket")).unwrap();
+            assert_eq!(allocations_of(|| listener.accept()), 0);
+        });
+        unlimited.await;
+    });
+}
+
+// contract 40
+#[test]
+fn waits_for_a_place_that_are_cancelled_leave_nothing() {
+    block_on(loopline::task::unconstrained(async {
+        let listener = TcpListener::bind(ANY).await.unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut incoming = listener.into_incoming().limit(1);
+        let _live = soon(incoming.next()).await.unwrap().unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut before = 0;
+        for n in 0..scaled(100_000) {
+            if n == scaled(100_000) / 10 {
+                before = TAKEN.get();
+            }
+            assert!(pin!(incoming.next()).poll(&mut cx).is_pending());
+        }
+        assert_eq!(TAKEN.get() - before, 0);
+    }));
+}
+
+#[test]
+fn datagrams_and_streams_that_come_and_go_allocate_nothing() {
+    block_on(async {
+        let (a, b) = (UdpSocket::bind(ANY).await.unwrap(), UdpSocket::bind(ANY).await.unwrap());
+        let to = b.local_addr().unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        let (one, two) = UnixDatagram::pair().unwrap();
+        let mut before = 0;
+        let echo = spawn(async move {
+            let mut buf = [0; 64];
+            loop {
+                let (n, from) = b.recv_from(&mut buf).await.unwrap();
+                b.send_to(&buf[..n], from).await.unwrap();
+                far.read_exact(&mut buf[..4]).await.unwrap();
+                far.write_all(&buf[..4]).await.unwrap();
+                let n = two.recv(&mut buf).await.unwrap();
+                two.send(&buf[..n]).await.unwrap();
+            }
+        });
+        let mut buf = [0; 64];
+        for n in 0..2000 {
+            if n == 200 {
+                before = TAKEN.get();
+            }
+            a.send_to(b"ping", to).await.unwrap();
+            assert_eq!(a.recv(&mut buf).await.unwrap(), 4);
+            near.write_all(b"ping").await.unwrap();
+            assert_eq!(near.read_exact(&mut buf[..4]).await.unwrap(), 4);
+            one.send(b"ping").await.unwrap();
+            assert_eq!(one.recv(&mut buf).await.unwrap(), 4);
+        }
+        assert_eq!(TAKEN.get() - before, 0);
+        assert!(poll_once(a.recv(&mut buf)).await.is_pending());
+        drop(echo.cancel());
+    });
+}
