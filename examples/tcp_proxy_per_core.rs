@@ -16,9 +16,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures::future::{Either, select, try_join};
-use loopline::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use loopline::net::TcpSocket;
+use loopline::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use loopline::signal::ctrl_c;
 use loopline::time::timeout;
