@@ -69,8 +69,11 @@ fn with_two_cores(
             let upstream = upstream.clone();
             async move {
                 let listener = TcpListener::from_std(listener)?;
-                // Whoever told them may be gone.
-                serve(core, listener, upstream, async { Ok(ended.await.unwrap_or(())) }).await
+                let end = async {
+                    let _dropped = ended.await;
+                    Ok(())
+                };
+                serve(core, listener, upstream, end).await
             }
         })
     };
