@@ -7,11 +7,14 @@
 //! runs. To move it to another one, take it out with `into_std` and in again with `from_std`.
 
 pub use addr::{Addrs, ToAddrs};
+pub use lookup::lookup_host;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 
 mod addr;
+mod connect;
 mod futures_io;
+mod lookup;
 mod tcp_listener;
 mod tcp_options;
 mod tcp_stream;

@@ -12,7 +12,7 @@ use futures_core::Stream;
 use loopline_runtime::registration::{Direction, WaitKey};
 use loopline_runtime::time::{Sleep, sleep};
 
-use super::addr::{ToAddrs, first};
+use super::addr::{ToAddrs, first, resolve};
 use super::tcp_stream::TcpStream;
 use crate::adapter::Adapter;
 
@@ -49,13 +49,14 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// What the system says of the last address tried; `InvalidInput` for a host name.
+    /// What the system says of the last address tried, or [`lookup_host`](super::lookup_host()) of a
+    /// host name.
     ///
     /// # Cancel safety
     ///
-    /// Strict: it never waits.
+    /// Strict: it waits only for the lookup of a host name.
     pub async fn bind(addr: impl ToAddrs) -> io::Result<Self> {
-        first(addr.to_addrs()?, mio::net::TcpListener::bind).map(Self::from_mio)
+        first(resolve(&addr).await?, mio::net::TcpListener::bind).map(Self::from_mio)
     }
 
     /// Takes over a listener of the standard library, and makes it non-blocking.

@@ -6,7 +6,8 @@ use std::net::{Shutdown, SocketAddr};
 
 use loopline_runtime::registration::{Direction, Registration};
 
-use super::addr::{ToAddrs, no_addresses};
+use super::addr::{ToAddrs, resolve};
+use super::connect;
 use crate::adapter::{Adapter, Reading, Writing};
 
 /// A TCP connection.
@@ -36,28 +37,26 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to an address; of several, to the first that answers.
     ///
+    /// A host name is looked up on a thread. Several addresses are tried in order, IPv6 and IPv4 in
+    /// turns; one that has not answered after 250 ms is joined by the next, as one that fails is at once
+    /// (RFC 8305). The first connection wins, and the others are closed.
+    ///
     /// There is no limit in time but the system's: put it into a
     /// [`timeout`](loopline_runtime::time::timeout).
     ///
     /// # Errors
     ///
-    /// What the system says of the last address tried; `InvalidInput` for a host name.
+    /// What the system says of the addresses: the last refusal of a peer, or if none was reached, why.
+    /// What [`lookup_host`](super::lookup_host()) says of a host name.
     ///
     /// # Cancel safety
     ///
-    /// Strict: a connection under way is closed.
+    /// Strict: connections under way are closed.
     pub async fn connect(addr: impl ToAddrs) -> io::Result<Self> {
-        let mut last = no_addresses();
-        for addr in addr.to_addrs()? {
-            match Self::connect_one(addr).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        connect::connect(resolve(&addr).await?).await
     }
 
-    async fn connect_one(addr: SocketAddr) -> io::Result<Self> {
+    pub(super) async fn connect_one(addr: SocketAddr) -> io::Result<Self> {
         // Interrupted by a signal or not, the connection goes on by itself once the call was made.
         let adapter = Adapter::unready(mio::net::TcpStream::connect(addr)?);
         let connected = adapter.op::<Writing, _, _>(|socket, _| {
