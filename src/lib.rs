@@ -19,9 +19,14 @@ pub use loopline_runtime::time;
 #[cfg(feature = "net")]
 pub use loopline_io::net;
 
-/// Pollable descriptors as sources.
-#[cfg(all(unix, feature = "net"))]
+#[cfg(feature = "fs")]
+pub use loopline_io::fs;
+
+/// Copying between readers and writers, and pollable descriptors as sources.
+#[cfg(feature = "net")]
 pub mod io {
+    pub use loopline_io::copy::{Copied, CopyBidirectional, copy, copy_bidirectional, copy_buf};
+    #[cfg(unix)]
     pub use loopline_io::fd::{FdSource, Interest, Readiness};
 }
 
