@@ -41,6 +41,9 @@ pub mod extra;
 pub mod guide {
     #[doc = include_str!("work.md")]
     pub mod work {}
+
+    #[doc = include_str!("bytes.md")]
+    pub mod bytes {}
 }
 
 /// What the macros refuse, each case with one that compiles.

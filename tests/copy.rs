@@ -33,7 +33,7 @@ fn all_is_copied_and_flushed_and_the_writer_stays_open() {
         assert_eq!(copy_buf(&mut from, &mut to).await.unwrap(), 100_000);
         assert_eq!(to, bytes);
         assert_eq!(copy(&mut Cursor::new([]), &mut Vec::new()).await.unwrap(), 0);
-        let mut short = Cursor::new([0_u8; 10]);
+        let mut short = Cursor::new(vec![0_u8; 10].into_boxed_slice());
         let error = copy(&mut Cursor::new(&bytes), &mut short).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WriteZero);
     });
@@ -233,13 +233,12 @@ fn the_idle_timeout_counts_from_the_last_byte_in_either_direction() {
 }
 
 #[test]
-fn random_pieces_through_small_buffers_arrive_byte_by_byte() {
+fn random_pieces_through_a_small_buffer_arrive_byte_by_byte() {
     let seed = std::env::var("LOOPLINE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or(0x5eed);
     println!("LOOPLINE_SEED={seed}");
     block_on(async {
         let ((near, mut a), (far, mut b)) = (pair().await, pair().await);
-        [&near, &a, &far, &b].into_iter().for_each(small_buffers);
         let proxy =
             spawn(
                 async move { copy_bidirectional(&mut a, &mut b).buffer_size(1000).await.unwrap() },
