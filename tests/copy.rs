@@ -211,7 +211,6 @@ fn nothing_is_read_that_cannot_be_written() {
     });
 }
 
-// contract 43
 #[test]
 fn the_idle_timeout_counts_from_the_last_byte_in_either_direction() {
     block_on_paused(async {

@@ -1,7 +1,7 @@
 //! Copying from readers to writers: one way, or both ways at once.
 //!
 //! Over the traits of `futures-io`, so with any library's readers and writers. What those of futures-lite
-//! and futures-util lack: while the reader waits, the writer is flushed, so a buffered or an encrypting
+//! and `futures` lack: while the reader waits, the writer is flushed, so a buffered or an encrypting
 //! writer holds nothing back; and each piece counts for the budget, so that a reader and a writer which
 //! never wait do not hold up the loop.
 

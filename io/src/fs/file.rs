@@ -37,7 +37,8 @@ const MAX_BUF_SIZE: usize = 2 * 1024 * 1024;
 ///
 /// # Reading
 ///
-/// A read makes one call and reads nothing ahead. If it is dropped, what it reads is given to the next.
+/// A read makes one call and reads nothing ahead. If it is dropped, what it reads is given to the next, also
+/// if the file was changed meanwhile; a seek forgets it.
 ///
 /// # Examples
 ///
