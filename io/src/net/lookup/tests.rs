@@ -82,9 +82,10 @@ fn four_are_looked_up_at_once_and_the_fifth_waits_in_line() {
         while !names.iter().all(|name| was_asked(name)) {
             yield_now().await;
         }
-        let state = lock(&crew.shared);
-        assert_eq!((state.threads, state.jobs.len()), (4, 2));
-        drop(state);
+        {
+            let state = lock(&crew.shared);
+            assert_eq!((state.threads, state.jobs.len()), (4, 2));
+        }
         drop(dropped);
         drop(open);
         assert_eq!(fifth.await.unwrap().len(), 1);
