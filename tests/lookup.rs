@@ -110,7 +110,8 @@ fn lookups_that_are_dropped_leave_nothing() {
         for n in 0..support::scaled(1000) {
             let mut lookup = Box::pin(lookup_host(("localhost", 1)));
             if n % 2 == 0 {
-                assert!(futures::poll!(&mut lookup).is_pending());
+                // Begun, and perhaps answered already.
+                drop(futures::poll!(&mut lookup));
             }
         }
         assert!(lookup_host("localhost:1").await.is_ok(), "those in line were passed over");
