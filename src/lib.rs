@@ -19,17 +19,23 @@ pub use loopline_runtime::time;
 #[cfg(feature = "net")]
 pub use loopline_io::net;
 
-/// Pollable descriptors as sources or awaited, pipes, standard input and output.
-#[cfg(all(unix, feature = "net"))]
+#[cfg(feature = "fs")]
+pub use loopline_io::fs;
+
+/// Copying between readers and writers; pollable descriptors as sources or awaited, pipes, standard input
+/// and output.
+#[cfg(feature = "net")]
 pub mod io {
-    #[cfg(feature = "fd")]
+    pub use loopline_io::copy::{Copied, CopyBidirectional, copy, copy_bidirectional, copy_buf};
+    #[cfg(all(unix, feature = "fd"))]
     pub use loopline_io::fd::{
         Async, AsyncReadyGuard, AsyncReadyMutGuard, AsyncRegisterError, TryIoError,
     };
+    #[cfg(unix)]
     pub use loopline_io::fd::{FdSource, Interest, Readiness, Ready, Trigger};
-    #[cfg(feature = "fd")]
+    #[cfg(all(unix, feature = "fd"))]
     pub use loopline_io::pipe::{self, pipe};
-    #[cfg(feature = "fd")]
+    #[cfg(all(unix, feature = "fd"))]
     pub use loopline_io::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 }
 
@@ -56,6 +62,9 @@ pub mod bridges {}
 pub mod guide {
     #[doc = include_str!("work.md")]
     pub mod work {}
+
+    #[doc = include_str!("bytes.md")]
+    pub mod bytes {}
 }
 
 /// What the macros refuse, each case with one that compiles.

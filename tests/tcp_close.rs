@@ -154,21 +154,6 @@ fn of_several_addresses_the_first_that_answers_is_connected_to() {
     });
 }
 
-// contract 51
-#[test]
-fn a_host_name_is_a_clear_error_and_not_a_blocking_lookup() {
-    block_on(async {
-        for error in [
-            TcpStream::connect("localhost:80").await.map(drop).unwrap_err(),
-            TcpStream::connect(("example.com", 80)).await.map(drop).unwrap_err(),
-            TcpListener::bind("localhost:0").await.map(drop).unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert!(error.to_string().contains("host names are not looked up"), "{error}");
-        }
-    });
-}
-
 // contract 7, 8, 40; fault 20
 #[test]
 fn a_connect_into_a_full_backlog_waits_until_it_is_cancelled_and_leaves_nothing() {

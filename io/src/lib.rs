@@ -3,8 +3,11 @@
 //! Most programs depend on `loopline`, which re-exports this. Everything here stands on the public API
 //! of `loopline-runtime`: a source of one's own can be written the same way.
 
+pub mod copy;
 #[cfg(unix)]
 pub mod fd;
+#[cfg(feature = "fs")]
+pub mod fs;
 #[cfg(feature = "hyper")]
 pub mod hyper_rt;
 pub mod net;

@@ -9,6 +9,7 @@
 pub use addr::{Addrs, ToAddrs};
 pub use incoming::{Incoming, Listener};
 pub use limit::{Limit, Limited, Place, Shed};
+pub use lookup::lookup_host;
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
@@ -24,10 +25,12 @@ pub use unix_fds::UCred;
 
 mod accept;
 mod addr;
+mod connect;
 mod datagram;
 mod futures_io;
 mod incoming;
 mod limit;
+mod lookup;
 #[cfg(feature = "socket")]
 mod options;
 mod readiness;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use loopline_runtime::registration::WaitKey;
 
 use super::accept::{accept, poll_accept};
-use super::addr::{ToAddrs, first};
+use super::addr::{ToAddrs, first, resolve};
 use super::incoming::Incoming;
 use super::incoming::sealed::{Accept, Waited};
 use super::readiness::descriptor;
@@ -43,13 +43,14 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// What the system says of the last address tried; `InvalidInput` for a host name.
+    /// What the system says of the last address tried, or [`lookup_host`](super::lookup_host()) of a
+    /// host name.
     ///
     /// # Cancel safety
     ///
-    /// Strict: it never waits.
+    /// Strict: it waits only for the lookup of a host name.
     pub async fn bind(addr: impl ToAddrs) -> io::Result<Self> {
-        first(addr.to_addrs()?, mio::net::TcpListener::bind).map(Self::from_source)
+        first(resolve(&addr).await?, mio::net::TcpListener::bind).map(Self::from_source)
     }
 
     pub(super) fn from_source(listener: mio::net::TcpListener) -> Self {

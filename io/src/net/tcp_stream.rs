@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 
 use loopline_runtime::registration::{Direction, WaitKey};
 
-use super::addr::{ToAddrs, no_addresses};
+use super::addr::{ToAddrs, resolve};
+use super::connect;
 use super::readiness::{descriptor, readiness};
 use super::stream::{read_now, read_vectored_now, stream};
 use crate::adapter::{Adapter, Reading, Writing};
@@ -39,26 +40,27 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to an address; of several, to the first that answers.
     ///
+    /// A host name is looked up on a thread. Several addresses are tried in order, IPv6 and IPv4 in
+    /// turns; one that has not answered after 250 ms is joined by the next, as one that fails is at once
+    /// (RFC 8305). The first connection wins, and the others are closed.
+    ///
     /// There is no limit in time but the system's: put it into a
     /// [`timeout`](loopline_runtime::time::timeout).
     ///
     /// # Errors
     ///
-    /// What the system says of the last address tried; `InvalidInput` for a host name.
+    /// What the system says of the addresses: the last refusal of a peer, or if none was reached, why.
+    /// What [`lookup_host`](super::lookup_host()) says of a host name.
     ///
     /// # Cancel safety
     ///
-    /// Strict: a connection under way is closed.
+    /// Strict: connections under way are closed.
     pub async fn connect(addr: impl ToAddrs) -> io::Result<Self> {
-        let mut last = no_addresses();
-        for addr in addr.to_addrs()? {
-            let attempt = async { Self::connected(mio::net::TcpStream::connect(addr)?).await };
-            match attempt.await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        connect::connect(resolve(&addr).await?).await
+    }
+
+    pub(super) async fn connect_one(addr: SocketAddr) -> io::Result<Self> {
+        Self::connected(mio::net::TcpStream::connect(addr)?).await
     }
 
     /// Waits until a socket that connects is connected.
