@@ -333,12 +333,16 @@ def postgres():
         with open(secret, "w") as file:
             file.write("not so secret\n")
         os.chmod(secret, 0o644)
-        run(initdb, "-D", data, "-U", "me", "-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync", "-E", "UTF8",
+        run(initdb, "-D", data, "-U", "me", "--no-locale", "-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync", "-E", "UTF8",
             cwd=folder, **account)
         command = [server, "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1",
                    "-c", "unix_socket_directories=", "-c", "fsync=off"]
         with Peer(command, cwd=folder, **account) as peer:
             peer.wait_for(port)
+            end = time.monotonic() + 60
+            while "ready to accept connections" not in peer.text():
+                assert time.monotonic() < end, peer.text()
+                time.sleep(0.05)
             settings = f"host=127.0.0.1 port={port} user=me password='not so secret' dbname=postgres"
             text = run(os.path.join(EXAMPLES, "postgres"), settings).decode()
     print(text)
@@ -389,6 +393,7 @@ def proxy_per_core():
             for pair in pairs:
                 for stream in pair:
                     stream.close()
+            upstream.close()  # with whom the proxy may have connected for one of the last clients
             assert server.process.wait(9) == 0, server.stderr()
             counts = [int(n) for n in re.findall(rb"\d+", server.process.stdout.read().split(b"core:")[-1])]
             # a connection that was refused may have been taken a moment before the end
