@@ -137,15 +137,19 @@ fn never_more_than_the_limit_live_and_all_are_served_in_the_end() {
         let (listener, addr) = listener().await;
         let mut incoming = listener.into_incoming().limit(MOST);
         let connecting = spawn(async move {
+            let mut clients = Vec::new();
             for n in 0..count {
                 let stream = TcpStream::connect(addr).await.unwrap();
-                spawn(async move {
+                clients.push(spawn(async move {
                     stream.write_all(&n.to_le_bytes()).await.unwrap();
                     stream.read_exact(&mut [0]).await.unwrap();
-                });
+                }));
                 if n % 50 == 49 {
                     sleep(Duration::from_millis(1)).await; // the kernel's queue has its own limit
                 }
+            }
+            for client in clients {
+                client.await.unwrap();
             }
         });
         let mut seen = vec![false; count];

@@ -85,7 +85,6 @@ fn loop_of_many(many: usize) -> isize {
     let mut event_loop = event_loop::<()>();
     let most = come_and_go(&mut event_loop, many) - before;
     let base = HELD.get() - before;
-    println!("{base} bytes held after {many} tasks, {most} while they lived");
     // What stays is the table of slots, which is used again.
     assert!(base < most / 2, "{base} bytes stay of {most}");
     come_and_go(&mut event_loop, many);

@@ -92,8 +92,8 @@ fn close_reaches_all_cores_and_those_that_do_not_end_are_stopped() {
 
 #[test]
 fn tasks_have_the_grace_to_end_after_their_core_did() {
-    let ended = AtomicUsize::new(0);
-    let ended: &'static AtomicUsize = Box::leak(Box::new(ended));
+    static ENDED: AtomicUsize = AtomicUsize::new(0);
+    let ended = &ENDED;
     per_core(2, |_core| async move {
         spawn(async move {
             closing().await;

@@ -5,7 +5,7 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::task::Poll;
 
 use loopline::{scope, yield_now};
@@ -127,5 +127,28 @@ fn a_scope_gives_back_what_a_crowd_took() {
         crowd().await;
         let kept = crowd().await;
         assert!(kept < 1024, "{kept} bytes held after a crowd of which nobody is left");
+    });
+}
+
+#[test]
+fn scopes_that_ended_or_were_dropped_leave_nothing_behind() {
+    block_on(async {
+        let ended = async || {
+            scope(async |s| {
+                for _ in 0..5 {
+                    s.spawn(yield_now());
+                }
+            })
+            .await;
+        };
+        assert_eq!(growth_of(scaled(10_000), ended).await, 0);
+        let dropped = async || {
+            let mut waiting = std::pin::pin!(scope(async |s| {
+                s.spawn(pending::<()>());
+                pending::<()>().await;
+            }));
+            poll_fn(|cx| Poll::Ready(assert!(waiting.as_mut().poll(cx).is_pending()))).await;
+        };
+        assert_eq!(growth_of(scaled(10_000), dropped).await, 0);
     });
 }

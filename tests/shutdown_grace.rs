@@ -343,8 +343,8 @@ fn a_chain_of_tasks_that_own_each_other_is_cancelled_without_recursion() {
             pending::<()>().await;
         })));
     }
-    std::mem::forget(next);
     assert_eq!(shuts_down(event_loop, &mut (), GRACE).unwrap().len(), count);
+    drop(next);
 }
 
 #[test]

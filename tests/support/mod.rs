@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use loopline::{Builder, Clock, EventLoop, Handle, RunError, StateError, Stats, Straggler};
@@ -192,6 +193,11 @@ pub fn block_on_paused<F: Future>(future: F) -> F::Output {
 
 /// Divides the size of big tests, for runs under slow tools: `LOOPLINE_TEST_SCALE`.
 pub fn scaled(size: usize) -> usize {
-    let scale = std::env::var("LOOPLINE_TEST_SCALE").ok().and_then(|text| text.parse().ok());
-    (size / scale.unwrap_or(1).max(1)).max(1)
+    // Looked up once: that allocates, and some tests count allocations.
+    static SCALE: OnceLock<usize> = OnceLock::new();
+    let scale = SCALE.get_or_init(|| {
+        let text = std::env::var("LOOPLINE_TEST_SCALE").ok();
+        text.and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
+    });
+    (size / scale).max(1)
 }

@@ -100,7 +100,7 @@ cargo_test() { # cargo_test SECONDS ARGUMENT...
     shift
     output=$(mktemp)
     local status=0
-    timeout --kill-after=10 "$limit" cargo test "$@" 2>&1 | tee "$output" || status=$?
+    timeout --kill-after=10 "$limit" cargo test --no-fail-fast "$@" 2>&1 | tee "$output" || status=$?
     local count
     count=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$output" | awk '{ n += $1 } END { print n + 0 }')
     rm -f "$output"

@@ -208,6 +208,8 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
         for (id, key) in ids.into_iter().rev() {
             self.cancel_child(key, id);
         }
+        // The tables' own memory, which no destructor gives back: see Emptied.
+        drop(self.children.replace(Children::new()));
     }
 }
 
