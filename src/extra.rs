@@ -30,7 +30,7 @@
 //! - `yield_now`: [`yield_now`](crate::yield_now) does that, and [`need_yield`](crate::task::need_yield) says
 //!   when it is time to.
 //! - `race`, of futures and of streams: it draws a random number that no seed repeats. Use
-//!   [`select!`](crate::select), which asks the loop's seed; or [`future::or`] and
+//!   [`race`](crate::race()) or [`select!`](crate::select), which ask the loop's seed; or [`future::or`] and
 //!   [`stream::or`], which prefer the first. (Another crate of the program may switch
 //!   the method `race` of the traits on.)
 //! - `pin!`, `ready!`, `poll_fn`, `pending`, `ready`: the standard library has them.

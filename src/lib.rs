@@ -5,7 +5,7 @@ pub use loopline_runtime::{
     EventLoop, Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError,
     JoinHandle, JoinSet, Lane, LaneError, PanicPolicy, PerCore, Remote, RemoteJoin, RunError,
     Scope, Scoped, StateError, Stats, Straggler, TaskId, Turn, Wait, WaitError, block_on, closing,
-    join, per_core, scope, select, spawn, spawn_blocking, task_local, try_join, try_scope,
+    join, per_core, race, scope, select, spawn, spawn_blocking, task_local, try_join, try_scope,
     yield_now,
 };
 

@@ -31,6 +31,7 @@ const LEVELS: &[&[&str]] = &[
     &["current", "items", "turn"],
     &["join", "sleep", "phase", "registration", "outside", "waiters", "deadlock"],
     &["yield_now", "macros"],
+    &["race"],
     &["spawn", "sync", "cancellation", "closing_wait"],
     &["channel", "scope"],
     &["timeout", "interval", "callback", "blocking"],
