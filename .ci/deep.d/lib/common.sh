@@ -9,7 +9,7 @@ deep_dir="$PWD/target/deep"
 logs="$deep_dir/logs"
 mkdir -p "$logs"
 # those that bring tests of the facade
-features=process,fd,socket,extra
+features=process,fd,socket,extra,fs
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=1 PYTHONDONTWRITEBYTECODE=1
 
 check_process=
