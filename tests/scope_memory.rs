@@ -147,7 +147,11 @@ fn scopes_that_ended_or_were_dropped_leave_nothing_behind() {
                 s.spawn(pending::<()>());
                 pending::<()>().await;
             }));
-            poll_fn(|cx| Poll::Ready(assert!(waiting.as_mut().poll(cx).is_pending()))).await;
+            poll_fn(|cx| {
+                assert!(waiting.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
         };
         assert_eq!(growth_of(scaled(10_000), dropped).await, 0);
     });
