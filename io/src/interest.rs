@@ -202,6 +202,7 @@ impl Ready {
     }
 
     /// The directions of it that are ready or at their end.
+    #[cfg(feature = "fd")]
     pub(crate) fn directions(self) -> impl Iterator<Item = Direction> {
         let ended = |direction| match direction {
             Direction::Read | Direction::Priority => Self::READ_CLOSED.0,
@@ -212,6 +213,7 @@ impl Ready {
     }
 
     /// The directions of it that are ready, their ends apart.
+    #[cfg(feature = "fd")]
     pub(crate) fn open(self) -> impl Iterator<Item = Direction> {
         DIRECTIONS.into_iter().filter(move |direction| self.0 & open(*direction) != 0)
     }

@@ -17,7 +17,9 @@ sanitize() { # sanitize asan|lsan address|leak
     fi
     export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$2" CARGO_TARGET_DIR="target/$1"
     export LOOPLINE_TEST_SCALE="${LOOPLINE_TEST_SCALE:-10}"
-    export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1" LSAN_OPTIONS="max_leaks=20"
+    # The slow unwinder, because suppressions need the names of all frames.
+    export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:fast_unwind_on_malloc=0"
+    export LSAN_OPTIONS="max_leaks=20:fast_unwind_on_malloc=0:suppressions=$PWD/.ci/deep.d/lsan.supp"
     check libraries cargo_test 1800 --target "$target" --lib -p loopline-runtime -p loopline-io
     check "facade tests" cargo_test 1800 --target "$target" --tests -p loopline --features "$features"
 }
