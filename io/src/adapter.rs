@@ -225,7 +225,7 @@ impl<T: Pollable> Adapter<T> {
         key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
-        self.registration.check_loop()?;
+        self.registration.check_loop(cx)?;
         if !self.registration.is_watched(direction) {
             self.join(direction)?;
         }

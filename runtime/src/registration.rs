@@ -16,6 +16,7 @@ pub use crate::reactor::{Direction, WaitKey};
 use crate::current::with_current;
 use crate::reactor::{Ledger, Ready};
 use crate::shared::Shared;
+use crate::wake::is_of_loop;
 
 /// The readiness of one source, and its place in the poller of one event loop.
 ///
@@ -35,6 +36,8 @@ pub type Deregister<'a> = &'a mut dyn FnMut(&Registry) -> io::Result<()>;
 /// A loop and a token in it.
 struct Place {
     shared: Weak<Shared>,
+    /// The loop's number, as its wakers carry it.
+    number: u32,
     token: Token,
 }
 
@@ -125,7 +128,8 @@ impl Registration {
         with_current(|shared| {
             let shared = shared.ok_or_else(no_loop)?;
             let token = shared.reactor.register(&self.ledger, number, register)?;
-            let place = Place { shared: shared.weak(), token };
+            let number = shared.home.number.get();
+            let place = Place { shared: shared.weak(), number, token };
             // Empty: looked at above, and `register` runs no user code.
             let _ = self.place.set(place);
             Ok(())
@@ -214,8 +218,17 @@ impl Registration {
     ///
     /// If the source is registered, and the innermost loop that runs on this thread is another.
     #[inline]
-    pub fn check_loop(&self) -> io::Result<()> {
-        let Some(place) = self.place.get() else { return Ok(()) };
+    pub fn check_loop(&self, cx: &Context<'_>) -> io::Result<()> {
+        match self.place.get() {
+            // As nearly always: who waits is an item of that loop, and so inside its turn.
+            Some(place) if is_of_loop(cx.waker(), place.number) => Ok(()),
+            Some(place) => Self::check_running(place),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn check_running(place: &Place) -> io::Result<()> {
         let elsewhere = with_current(|shared| {
             shared.is_some_and(|shared| !std::ptr::eq(shared, place.shared.as_ptr()))
         });

@@ -130,6 +130,12 @@ pub(crate) fn is_ours(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &VTABLE)
 }
 
+/// Whether this wakes an item of the loop of that number.
+#[inline]
+pub(crate) fn is_of_loop(waker: &Waker, number: u32) -> bool {
+    is_ours(waker) && loop_of(waker.data().addr()) == number
+}
+
 /// Copies a waker for a waiter: one of ours without a call.
 #[inline]
 pub(crate) fn copy(other: &Waker) -> Waker {

@@ -52,7 +52,7 @@ impl<T: AsFd> Adapter<T> {
         keys: &mut Keys,
         cx: &Context<'_>,
     ) -> io::Result<()> {
-        self.registration.check_loop()?;
+        self.registration.check_loop(cx)?;
         for direction in interest.directions() {
             // Again, because the loop may have gone since: then nothing would ever wake this.
             self.registration.watch(direction)?;

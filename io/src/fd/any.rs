@@ -222,7 +222,7 @@ impl<T: AsFd> Async<T> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Told>> {
         let permit = ready!(budget::poll_proceed(cx));
-        self.registration().check_loop()?;
+        self.registration().check_loop(cx)?;
         self.begin(interest)?;
         let ready = Ready::of(self.registration(), interest);
         if ready.is_empty() {
