@@ -210,31 +210,6 @@ fn a_sleep_that_begins_after_a_long_stretch_counts_from_its_own_beginning() {
     });
 }
 
-// contract 45; fault 76
-#[test]
-fn cancelled_timers_leave_nothing_behind() {
-    let resident = || -> usize {
-        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-    };
-    block_on(async {
-        let mut before = 0;
-        for round in 0..scaled(200_000) {
-            if round == 1000 {
-                before = resident();
-            }
-            let wait = Duration::from_secs(1 + round as u64 % 100_000);
-            assert!(poll_once(sleep(wait)).await.is_pending());
-        }
-        assert_eq!(stats().timers, 0);
-        if before > 0 {
-            // Other tests of this process take memory meanwhile; two million timers would take more.
-            let grown = resident().saturating_sub(before);
-            assert!(grown < 64 << 20, "grown by {grown} bytes");
-        }
-    });
-}
-
 // fault 73
 #[test]
 fn a_zero_sleep_and_a_past_deadline_complete() {
