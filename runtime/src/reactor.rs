@@ -62,6 +62,8 @@ pub(crate) struct Reactor {
     owners: RefCell<Vec<usize>>,
     /// Counts registrations; what does not fit into a token wraps.
     generation: Cell<usize>,
+    /// The index of the source that `any_awaited` found.
+    awaited: Cell<usize>,
     /// The waiters of the rarer events of the last wait.
     rest: RefCell<Vec<Waker>>,
     /// The process that may use the poller.
@@ -75,6 +77,7 @@ impl Reactor {
             sources: RefCell::new(Slab::new()),
             owners: RefCell::default(),
             generation: Cell::new(0),
+            awaited: Cell::new(0),
             rest: RefCell::default(),
             stamp: Stamp::here(),
         })
@@ -96,9 +99,21 @@ impl Reactor {
         self.sources.borrow().len()
     }
 
+    /// Whether somebody waits for the source that `any_awaited` found last: so it is nearly always, as a
+    /// server's listener is waited for in every turn.
+    #[inline]
+    pub(crate) fn is_awaited_still(&self) -> bool {
+        self.sources.borrow().get(self.awaited.get()).is_some_and(|entry| entry.ledger.is_awaited())
+    }
+
     /// Whether anybody waits for a source that is registered.
     pub(crate) fn any_awaited(&self) -> bool {
-        self.sources.borrow().iter().any(|(_, entry)| entry.ledger.is_awaited())
+        let sources = self.sources.borrow();
+        let found = sources.iter().find(|(_, entry)| entry.ledger.is_awaited());
+        found.is_some_and(|(index, _)| {
+            self.awaited.set(index);
+            true
+        })
     }
 
     /// Waits for events; `None` waits until there are some. Runs no user code.

@@ -233,17 +233,21 @@ impl Shared {
     /// is waited for, no other thread, and no waker in hands that are not ours.
     ///
     /// Errs on the side of waiting: whatever might bring a wake from elsewhere makes it say no.
+    #[inline]
     pub(crate) fn is_stuck(&self) -> bool {
+        self.watches_deadlock.get() && !self.reactor.is_awaited_still() && !self.may_be_woken()
+    }
+
+    fn may_be_woken(&self) -> bool {
         let phases = [Phase::BeforePark, Phase::AfterPark, Phase::Idle];
-        self.watches_deadlock.get()
-            && !self.home.queue.any_escaped()
-            && !self.home.number.inbox().any_escaped()
-            && self.timers.borrow().len() == 0
-            && !self.remotes.any()
-            && Arc::strong_count(&self.outside) == 1
-            && !self.clock.is_held()
-            && !phases.into_iter().any(|phase| self.phases.any(phase))
-            && !self.reactor.any_awaited()
+        self.home.queue.any_escaped()
+            || self.home.number.inbox().any_escaped()
+            || self.timers.borrow().len() != 0
+            || self.remotes.any()
+            || Arc::strong_count(&self.outside) != 1
+            || self.clock.is_held()
+            || phases.into_iter().any(|phase| self.phases.any(phase))
+            || self.reactor.any_awaited()
     }
 
     /// Does what the policy says with a panic that nobody waits for.

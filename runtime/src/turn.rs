@@ -121,6 +121,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
 }
 
 /// Waits until the deadline, for the rest of the time after each interruption by a signal.
+#[inline]
 fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
     loop {
         let timeout = (until != NEVER).then(|| Duration::from_nanos(until.saturating_sub(now)));
