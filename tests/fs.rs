@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::future::poll_fn;
 use std::io::{ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
@@ -11,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, StreamExt};
 use loopline::fs::{self, File, OpenOptions};
+use loopline::spawn_blocking;
 use loopline::time::{now, timeout};
-use loopline::{spawn, spawn_blocking, yield_now};
 use support::{block_on, block_on_paused, built, closes_clean, ends_with_items, event_loop};
 
 /// A directory of one test, removed at its end.
@@ -255,10 +254,10 @@ fn a_full_disk_is_told_once_to_the_next_call_on_that_file_only() {
         assert_eq!(std::fs::read(folder.at("file")).unwrap(), b"kept");
         // By the next write, if there is no flush between; by what syncs; by closing.
         full.write_all(b"lost").await.unwrap();
-        let error = poll_fn(|cx| pin!(full.write(b"more")).poll(cx).map(Result::err));
+        let error = std::future::poll_fn(|cx| pin!(full.write(b"more")).poll(cx).map(Result::err));
         let mut told = error.await;
         while told.is_none() {
-            yield_now().await;
+            loopline::yield_now().await;
             told = full.write(b"more").await.err();
         }
         assert_eq!(told.unwrap().kind(), ErrorKind::StorageFull);
@@ -282,12 +281,12 @@ fn the_loop_goes_on_while_a_fifo_waits_for_its_other_end_and_a_dropped_call_is_n
         return eprintln!("skipped: no mkfifo here");
     }
     block_on(async {
-        let opening = spawn({
+        let opening = loopline::spawn({
             let path = path.clone();
             async move { File::open(path).await.unwrap() }
         });
         for _ in 0..1000 {
-            yield_now().await;
+            loopline::yield_now().await;
         }
         assert!(!opening.is_finished());
         opening.cancel().await.unwrap_err();
