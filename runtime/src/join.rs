@@ -5,11 +5,11 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
+use crate::counted::Counted;
 use crate::current::{with_loop, with_owner};
 use crate::item::{Payload, TaskId, drop_payload};
 use crate::shared::report;
@@ -52,11 +52,11 @@ use crate::{waits, wake};
 /// ```
 pub struct JoinHandle<T> {
     /// Nothing else, so that it travels in registers; measured, 10 % of a spawn.
-    task: Rc<dyn Joinable<T>>,
+    task: Counted<dyn Joinable<T>>,
 }
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(task: Rc<dyn Joinable<T>>) -> Self {
+    pub(crate) fn new(task: Counted<dyn Joinable<T>>) -> Self {
         Self { task }
     }
 

@@ -85,9 +85,12 @@ pub mod budget;
 mod chance;
 mod clock;
 mod config;
+mod counted;
 mod fork;
 mod insert_error;
 mod item;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod kernel;
 mod labels;
 mod locals;
 mod segments;

@@ -17,6 +17,7 @@ use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
 use crate::closing::Closing;
 use crate::config::{Config, Counters, PanicPolicy, Stats};
+use crate::counted::Counted;
 use crate::fork::Stamp;
 use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
@@ -86,7 +87,7 @@ pub(crate) struct Shared {
     /// How many destructors of cancelled items run inside each other now.
     pub(crate) cancelling: Cell<u32>,
     /// Cancelled items whose futures the outermost of them drops.
-    pub(crate) doomed: RefCell<VecDeque<Rc<dyn Item>>>,
+    pub(crate) doomed: RefCell<VecDeque<Counted<dyn Item>>>,
     /// Set when a wait filled its buffer, so that there may be more events at once.
     pub(crate) more_events: Cell<bool>,
     /// Whether a wait that nothing can end is an error now: in `run` and `run_until`, unless the builder

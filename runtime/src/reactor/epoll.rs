@@ -12,6 +12,9 @@ use std::time::Duration;
 use mio::{Poll, Registry};
 
 use super::Ready;
+use crate::kernel::{wait_coarse, wait_fine};
+
+pub(crate) use crate::kernel::set_timer_slack;
 
 /// The longest finite wait: the kernel refuses timeouts that overflow its clock.
 const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -73,9 +76,9 @@ impl Poller {
             }
             Some(timeout) => wait_fine(self.fd, &mut events, timeout.min(LONGEST)),
         };
-        match (check(found), timeout) {
+        match (found, timeout) {
             (Err(error), Some(timeout)) if is_refusal(&error) && !self.coarse.replace(true) => {
-                self.len.set(check(wait_coarse(self.fd, &mut events, millis(timeout)))?);
+                self.len.set(wait_coarse(self.fd, &mut events, millis(timeout))?);
             }
             (found, _) => self.len.set(found?),
         }
@@ -156,58 +159,9 @@ fn millis(timeout: Duration) -> libc::c_int {
     libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
 }
 
-fn check(result: libc::c_long) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
-}
-
-fn wait_coarse(fd: RawFd, events: &mut [libc::epoll_event], millis: libc::c_int) -> libc::c_long {
-    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: Buffer: the kernel writes at most `capacity` events to a buffer at least that long, which
-    // is borrowed for the time of the call.
-    let found = unsafe { libc::epoll_wait(fd, events.as_mut_ptr(), capacity, millis) };
-    libc::c_long::from(found)
-}
-
-fn wait_fine(fd: RawFd, events: &mut [libc::epoll_event], timeout: Duration) -> libc::c_long {
-    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
-    let spec = KernelTimespec {
-        seconds: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        nanos: i64::from(timeout.subsec_nanos()),
-    };
-    let no_mask: *const libc::sigset_t = std::ptr::null();
-    // SAFETY: Buffer as in `wait_coarse`; `spec` has the kernel's own 64-bit layout on every
-    // architecture and outlives the call; a null mask leaves the signal mask alone.
-    unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait2,
-            fd,
-            events.as_mut_ptr(),
-            capacity,
-            &raw const spec,
-            no_mask,
-            size_of::<u64>(),
-        )
-    }
-}
-
 /// Whether the kernel, or a filter in front of it, does not know the call.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
-}
-
-/// `struct __kernel_timespec`.
-#[repr(C)]
-struct KernelTimespec {
-    seconds: i64,
-    nanos: i64,
-}
-
-/// Sets how late the kernel may fire this thread's timers, to save power; it never fires them early.
-pub(crate) fn set_timer_slack(slack: Duration) -> io::Result<()> {
-    let nanos = libc::c_ulong::try_from(slack.as_nanos()).unwrap_or(libc::c_ulong::MAX).max(1);
-    // SAFETY: takes two integers and touches no memory of ours.
-    let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanos) };
-    check(libc::c_long::from(result)).map(|_| ())
 }
 
 #[cfg(test)]
