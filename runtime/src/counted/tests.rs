@@ -1,3 +1,5 @@
+//! Values, their blocks, and the lists of blocks.
+
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
