@@ -10,7 +10,10 @@ use std::task::{Context, Poll, ready};
 
 pub use futures_core::Stream;
 
-pub use crate::channel::{Channel, Ping, PingSource, SendError, Sender, channel, ping};
+pub use crate::channel::{
+    Channel, Ping, PingSource, SendError, Sender, SyncSender, channel, ping, sync_channel,
+};
+pub use crate::controlled::{Controlled, SourceControl, controlled};
 pub use crate::once::{Once, once};
 pub use crate::phase::{
     AfterPark, BeforePark, Idle, IdleTime, after_park, before_park, idle, idle_once,

@@ -6,7 +6,7 @@
 //! Invariant (Page): the page is mapped once, never unmapped, and accessed as one atomic number only.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -65,6 +65,53 @@ pub(crate) fn set_timer_slack(slack: Duration) -> io::Result<()> {
     // SAFETY: takes two integers and touches no memory of ours.
     let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanos) };
     check(libc::c_long::from(result)).map(|_| ())
+}
+
+/// Reads the clock that goes on while the machine is suspended, in nanoseconds since the machine started.
+pub(crate) fn boot_now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one `timespec`, which is ours. The clock is there since Linux 2.6.39, so
+    // the call cannot fail; and if it did, time would stand still.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
+}
+
+/// An alarm by that clock, as a descriptor. Never read: setting it again is what clears it.
+#[derive(Debug)]
+pub(crate) struct BootAlarm(OwnedFd);
+
+impl BootAlarm {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: takes two integers and touches no memory of ours.
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, flags) };
+        check(libc::c_long::from(fd))?;
+        // SAFETY: the descriptor was made just now, and nobody else knows its number.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Makes the descriptor readable at this time of `boot_now`.
+    pub(crate) fn set(&self, at: u64) -> io::Result<()> {
+        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // Zero would disarm it.
+        let at = Duration::from_nanos(at.max(1));
+        let at = libc::timespec {
+            tv_sec: libc::time_t::try_from(at.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: at.subsec_nanos() as libc::c_long,
+        };
+        let spec = libc::itimerspec { it_interval: never, it_value: at };
+        let (fd, nowhere) = (self.0.as_raw_fd(), ptr::null_mut());
+        // SAFETY: the kernel reads `spec`, which outlives the call, and writes nothing.
+        let result =
+            unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const spec, nowhere) };
+        check(libc::c_long::from(result)).map(|_| ())
+    }
+}
+
+impl AsRawFd for BootAlarm {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
 }
 
 /// Maps a number that is zero in every child that is forked from here, however that is done. `None`: no

@@ -37,11 +37,17 @@ mod spawn;
 pub mod time;
 
 // What users await, call back and hold.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+mod boot;
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park))))]
+#[path = "boot/absent.rs"]
+mod boot;
 pub mod callback;
 mod cancellation;
 mod channel;
 mod closing;
 mod closing_wait;
+mod controlled;
 mod interval;
 mod join;
 mod join_set;
@@ -55,6 +61,7 @@ mod sleep;
 mod straggler;
 pub mod sync;
 mod timeout;
+mod timer;
 mod yield_now;
 
 // One loop: its insides, how the thread finds it, what happens to its items.
