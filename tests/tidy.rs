@@ -80,6 +80,7 @@ const ENDS: &[&str] = &[
     "ends_with_registrations",
     "shuts_down",
     "ends_with_waiting",
+    "ends_with_timers",
     "block_on",
     "block_on_paused",
     "nothing_left_here",
