@@ -20,7 +20,6 @@ use loopline::time::{Timer, sleep};
 use loopline::{EventLoop, Handle};
 
 /// What the composed source tells.
-#[derive(Debug)]
 pub(crate) enum Event {
     Connected,
     Line(String),
@@ -117,9 +116,10 @@ fn main() -> io::Result<()> {
 
     let source = Reconnecting::new(move || Box::pin(TcpStream::connect(address)));
     handle.insert(source, |event, _source, lines| {
-        println!("{event:?}");
-        if let Event::Line(line) = event {
-            lines.push(line);
+        match event {
+            Event::Connected => println!("connected"),
+            Event::Line(line) => lines.push(line),
+            Event::Lost(error, pause) => println!("{error}; again in {pause:?}"),
         }
         if lines.len() == 3 { Next::Stop } else { Next::Keep }
     })?;
