@@ -212,3 +212,10 @@ pub fn scaled(size: usize) -> usize {
     });
     (size / scale).max(1)
 }
+
+/// How many operations a long random test does: as many as `LOOPLINE_TEST_OPERATIONS` says, else `short`,
+/// scaled.
+pub fn operations(short: usize) -> usize {
+    let text = std::env::var("LOOPLINE_TEST_OPERATIONS").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or_else(|| scaled(short))
+}
