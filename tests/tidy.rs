@@ -23,7 +23,7 @@ const LEVELS: &[&[&str]] = &[
         "once",
         "locals",
     ],
-    &["run_queue", "item", "config"],
+    &["run_queue", "item", "config", "mischief"],
     &["straggler"],
     &["inbox"],
     &["mailbox", "wake", "pool"],

@@ -24,6 +24,7 @@ pub mod stdio;
 mod adapter;
 #[cfg(unix)]
 mod interest;
+mod mischief;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 mod scratch;
 mod sys;

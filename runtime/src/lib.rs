@@ -100,6 +100,9 @@ mod item;
 mod kernel;
 mod labels;
 mod locals;
+#[cfg(loopline_mischief)]
+#[doc(hidden)]
+pub mod mischief;
 mod segments;
 mod state;
 

@@ -32,13 +32,26 @@ pub(crate) mod poller;
 #[path = "reactor/portable.rs"]
 pub(crate) mod poller;
 
-use poller::{Claim, Poller};
+#[cfg(not(loopline_mischief))]
+#[path = "reactor/honest.rs"]
+mod mischief;
+#[cfg(loopline_mischief)]
+mod mischief;
+
+use mischief::Mischief;
+use poller::{Claim, Found, Poller};
 
 /// Bits of a token that are the index; the rest is the generation.
 #[cfg(target_pointer_width = "64")]
 const INDEX_BITS: u32 = 32;
 #[cfg(not(target_pointer_width = "64"))]
 const INDEX_BITS: u32 = 20;
+
+/// Bits of the generation that count. In this crate's own tests few, so that it wraps all the time.
+#[cfg(not(test))]
+const GENERATION_MASK: usize = usize::MAX;
+#[cfg(test)]
+const GENERATION_MASK: usize = 0xf;
 
 /// The token of the notifier: no index reaches it.
 pub(crate) const NOTIFIER: Token = Token(usize::MAX);
@@ -68,6 +81,7 @@ pub(crate) struct Reactor {
     rest: RefCell<Vec<Waker>>,
     /// The process that may use the poller.
     stamp: Stamp,
+    mischief: Mischief,
 }
 
 impl Reactor {
@@ -80,6 +94,7 @@ impl Reactor {
             awaited: Cell::new(0),
             rest: RefCell::default(),
             stamp: Stamp::here(),
+            mischief: Mischief::default(),
         })
     }
 
@@ -145,7 +160,7 @@ impl Reactor {
     pub(crate) fn dispatch(&self, mut wake: impl FnMut(Word)) -> bool {
         let mut rare = false;
         let sources = self.sources.borrow();
-        self.poller.drain(|token, found| {
+        let mut event = |token: usize, found: Found| {
             let index = token & ((1 << INDEX_BITS) - 1);
             let Some(entry) = sources.get(index) else { return };
             if token != entry.token {
@@ -166,8 +181,14 @@ impl Reactor {
                     entry.ledger.mark(found.ready(), &mut self.rest.borrow_mut());
                 }
             }
+        };
+        self.mischief.repeat(&mut event);
+        self.poller.drain(|token, found| {
+            event(token, found);
+            self.mischief.keep(token, found);
         });
-        rare
+        let all = sources.iter().map(|(_, entry)| entry);
+        self.mischief.invent(all, &mut self.rest.borrow_mut()) || rare
     }
 
     /// Takes the waiters that `dispatch` left to its caller.
@@ -273,7 +294,7 @@ impl Reactor {
 }
 
 fn pack(index: usize, generation: usize) -> usize {
-    generation << INDEX_BITS | index
+    (generation & GENERATION_MASK) << INDEX_BITS | index
 }
 
 impl fmt::Debug for Reactor {
@@ -281,3 +302,6 @@ impl fmt::Debug for Reactor {
         f.debug_struct("Reactor").field("sources", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -4,9 +4,11 @@
 //! Macros, because the methods are inherent: they stand in each type's own documentation, and need no
 //! trait in scope.
 
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, IoSliceMut, Read, Write};
 
 use loopline_runtime::registration::{Direction, Registration};
+
+use crate::mischief;
 
 /// The methods of a stream type that has a field `adapter` of a socket that reads and writes through
 /// a shared reference.
@@ -85,7 +87,7 @@ macro_rules! stream {
             ///
             /// Strict: a wait that is dropped has written nothing.
             pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-                self.adapter.op::<Writing, _, _>(|mut socket, _| socket.write(buf))
+                self.adapter.op::<Writing, _, _>(|socket, _| write_now(socket, buf))
             }
 
             /// Writes from several buffers; as [`Self::write`].
@@ -119,8 +121,8 @@ macro_rules! stream {
             /// Partial: bytes already written stay written, and the caller does not learn how many.
             pub fn write_all(&self, mut buf: &[u8]) -> impl Future<Output = io::Result<()>> {
                 let nothing = buf.is_empty().then_some(());
-                self.adapter.repeat::<Writing, _, _>(nothing, move |mut socket, _| {
-                    match socket.write(buf)? {
+                self.adapter.repeat::<Writing, _, _>(nothing, move |socket, _| {
+                    match write_now(socket, buf)? {
                         // First: nearly every write.
                         n if n == buf.len() => Ok(Some(())),
                         0 => Err(io::ErrorKind::WriteZero.into()),
@@ -216,7 +218,7 @@ macro_rules! stream {
             ///
             /// `WouldBlock` if there is none: then [`Self::writable`] waits.
             pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-                self.adapter.try_io(Direction::Write, |mut socket| socket.write(buf))
+                self.adapter.try_io(Direction::Write, |socket| write_now(socket, buf))
             }
 
             /// Writes from several buffers, without waiting; as [`Self::try_write`].
@@ -243,9 +245,19 @@ pub(super) fn read_now<T>(
 where
     for<'a> &'a T: Read,
 {
+    let buf = mischief::part_mut(buf);
     let n = socket.read(buf)?;
     note_read(registration, n, buf.len());
     Ok(n)
+}
+
+/// Writes, in the test build of `mischief` less than there is.
+#[inline]
+pub(super) fn write_now<T>(mut socket: &T, buf: &[u8]) -> io::Result<usize>
+where
+    for<'a> &'a T: Write,
+{
+    socket.write(mischief::part(buf))
 }
 
 /// As `read_now`, into several buffers.
