@@ -394,6 +394,24 @@ fn with_callers(
 }
 
 #[test]
+fn each_promise_of_the_runtimes_page_names_tests_that_there_are() {
+    if !in_workspace() {
+        return;
+    }
+    let page = fs::read_to_string(root().join("runtime/src/lib.rs")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1);
+    let named: Vec<&str> = rows
+        .filter_map(|row| row.split(" | ").nth(1))
+        .flat_map(|tests| tests.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 20, "{} tests named: this looks past them", named.len());
+    let all: String = sources(&["tests"]).into_values().collect();
+    let missing: Vec<_> =
+        named.iter().filter(|name| !all.contains(&format!("fn {name}()"))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
 fn every_test_that_has_a_loop_ends_it_by_a_look_at_its_counters() {
     let (mut wrong, mut excused, mut tests) = (Vec::new(), BTreeSet::new(), 0);
     let mut complain = |file: &str, name: &str, what: &str| match END_OTHERWISE
