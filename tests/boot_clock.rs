@@ -114,6 +114,28 @@ fn while_nothing_is_suspended_both_clocks_keep_the_same_time() {
     });
 }
 
+// contract 46
+#[test]
+fn a_clock_paused_or_resumed_while_a_timer_of_the_boot_clock_waits_loses_no_time_and_invents_none()
+{
+    block_on(async {
+        let wait = Duration::from_millis(4);
+        let mut timer = Timer::every(wait).boot_clock();
+        timer.next().await.unwrap();
+        time::pause();
+        let start = time::now();
+        // Set by the system's clock, and due by the paused one.
+        assert_eq!(timer.next().await.unwrap().late(), Duration::ZERO);
+        assert!(time::now() - start <= wait);
+        assert_eq!(timer.next().await.unwrap().late(), Duration::ZERO);
+        time::suspend(HOUR);
+        time::resume();
+        // And the other way: an hour that was only played is no missed period any more.
+        let tick = timer.next().await.unwrap();
+        assert!(tick.late() < HOUR / 2, "{:?}", tick.late());
+    });
+}
+
 // contract 42
 #[test]
 fn timers_with_slack_fire_together_late_by_no_more_than_it_and_never_early() {

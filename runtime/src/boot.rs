@@ -62,8 +62,12 @@ impl BootWatch {
         self.paused_now().unwrap_or_else(boot_now)
     }
 
-    pub(crate) fn deadline(&self) -> Nanos {
-        self.deadline
+    /// Returns the deadline and the time. If the clock was paused or resumed since it was set, the two do not
+    /// compare: then the deadline is now.
+    pub(crate) fn reckon(&self) -> (Nanos, Nanos) {
+        let paused_now = self.paused_now();
+        let now = paused_now.unwrap_or_else(boot_now);
+        (if self.paused == paused_now.is_some() { self.deadline } else { now }, now)
     }
 
     /// Sets the deadline, and when to ring at the latest.

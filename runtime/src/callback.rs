@@ -1,7 +1,23 @@
 //! Callbacks: a callback is a task whose future is `ForEach`, which awaits events of a source and
 //! calls a closure with each. And the sources that come with the loop.
 //!
-//! Any stream is a source: composition is a `poll_next` of one's own, or any combinator.
+//! Any stream is a source: composition is a `poll_next` of one's own, or any combinator. One that is not
+//! `Unpin` is, behind `Box::pin`.
+//!
+//! | source | made by | changed by its callback | and from elsewhere |
+//! |---|---|---|---|
+//! | timer | [`Timer`](crate::time::Timer) | `set_after`, `set_at`, `set_period` | by its control: [`controlled`] |
+//! | channel, many threads | [`channel`], [`sync_channel`] | `try_next` | clones of the sender |
+//! | ping | [`ping`] | | clones of the [`Ping`] |
+//! | any future | [`once`] | | by the other end of what it awaits |
+//! | before and after each wait, idle | [`before_park`], [`after_park`], [`idle`] | | |
+//! | messages on this thread | the receivers in [`sync`](crate::sync) | `close`, `try_recv` | clones of the sender |
+//! | descriptor, connections, signal, child | `io::FdSource`, `into_incoming`, `signal`, `into_exit` of `loopline` | each its own | by its control |
+//! | lines, frames | a codec over a stream: any that is a `Stream` | `try_write` on the stream inside | by its control |
+//! | anything else | any `Stream` | as it is | by its control |
+//!
+//! Whatever it is, the item can be paused, resumed and cancelled by its [`Control`](crate::Control), and
+//! what happens while it is paused is not lost.
 
 use std::future::Future;
 use std::marker::PhantomData;

@@ -60,7 +60,7 @@ pub struct Timer {
     /// Makes what watches the boot clock, of a timer that goes by that.
     boot_clock: Option<fn(u64) -> BootWatch>,
     /// Made with the alarm.
-    boot: Option<BootWatch>,
+    boot: Option<Box<BootWatch>>,
 }
 
 /// When a timer is due.
@@ -209,7 +209,7 @@ impl Timer {
         let alarm = self.alarm.get_or_insert_with(|| Alarm::new(|shared| shared.clock.read()));
         let loop_id = alarm.loop_id();
         if let (Some(make), None) = (self.boot_clock, &self.boot) {
-            self.boot = Some(make(loop_id));
+            self.boot = Some(Box::new(make(loop_id)));
         }
         match due {
             Due::Armed => {}
@@ -222,14 +222,19 @@ impl Timer {
 
     /// Sets the deadline by the loop's clock, and by the boot clock to what is as long from now.
     fn set(&mut self, at: Nanos) {
-        let wait = at.saturating_sub(self.read_clock());
-        if let Some(boot) = &mut self.boot {
-            let deadline = boot.now().saturating_add(wait);
-            boot.set(deadline, together(deadline, self.slack));
+        if self.boot.is_some() {
+            self.set_boot(at.saturating_sub(self.read_clock()));
         }
         self.deadline = at;
         if let Some(alarm) = &mut self.alarm {
             alarm.reset(together(at, self.slack));
+        }
+    }
+
+    fn set_boot(&mut self, wait: Nanos) {
+        if let Some(boot) = &mut self.boot {
+            let deadline = boot.now().saturating_add(wait);
+            boot.set(deadline, together(deadline, self.slack));
         }
     }
 
@@ -238,7 +243,7 @@ impl Timer {
     }
 
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.boot.as_ref().is_some_and(BootWatch::is_due) {
+        if self.boot.as_ref().is_some_and(|boot| boot.is_due()) {
             return Poll::Ready(());
         }
         let alarm = self.alarm.as_mut().expect("armed before it is polled");
@@ -258,7 +263,7 @@ impl Timer {
     fn advance(&mut self) -> (Nanos, Nanos) {
         let now = self.read_clock();
         let (fired, at) = match &self.boot {
-            Some(boot) => (boot.deadline(), boot.now()),
+            Some(boot) => boot.reckon(),
             None => (self.deadline, now),
         };
         match (self.period, &mut self.boot) {

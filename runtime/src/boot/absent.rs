@@ -13,7 +13,7 @@ impl BootWatch {
         match *self {}
     }
 
-    pub(crate) fn deadline(&self) -> Nanos {
+    pub(crate) fn reckon(&self) -> (Nanos, Nanos) {
         match *self {}
     }
 
