@@ -15,7 +15,7 @@ use support::{TestLoop, closes_clean, ends_with_items, event_loop};
 #[test]
 fn a_callback_that_drops_the_last_remote_ends_the_run_after_its_turn() {
     struct State {
-        remote: Option<Remote<State>>,
+        remote: Option<Remote<Self>>,
         log: Vec<&'static str>,
     }
     let mut event_loop = event_loop::<State>();

@@ -89,8 +89,9 @@ impl BootWatch {
     pub(crate) fn wait(&mut self, cx: &Context<'_>) -> Option<Nanos> {
         if let Some(now) = self.paused_now() {
             with_loop(self.loop_id, |shared| {
-                let waker = wake::copy(cx.waker());
-                shared.map(|shared| shared.clock.await_suspension(waker));
+                if let Some(shared) = shared {
+                    shared.clock.await_suspension(wake::copy(cx.waker()));
+                }
             });
             return self.paused.then(|| self.ring_at.saturating_sub(now));
         }

@@ -35,7 +35,6 @@ use crate::wake;
 /// assert_eq!(fired, 1);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[must_use]
 pub fn controlled<Src>(source: Src) -> (Controlled<Src>, SourceControl<Src>) {
     let place = Rc::new(Place { source: RefCell::new(Some(source)), waker: RefCell::new(None) });
     let control = SourceControl { place: Rc::downgrade(&place) };

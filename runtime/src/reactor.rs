@@ -94,7 +94,7 @@ impl Reactor {
             awaited: Cell::new(0),
             rest: RefCell::default(),
             stamp: Stamp::here(),
-            mischief: Mischief::default(),
+            mischief: Mischief::new(),
         })
     }
 

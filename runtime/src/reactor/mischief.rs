@@ -9,10 +9,13 @@ use super::poller::Found;
 use crate::mischief::one_of;
 
 /// Earlier events, to be brought once more. By then their source may be gone, and its place another's.
-#[derive(Default)]
 pub(super) struct Mischief(RefCell<Vec<(usize, Found)>>);
 
 impl Mischief {
+    pub(super) fn new() -> Self {
+        Self(RefCell::default())
+    }
+
     /// Keeps some events for later.
     pub(super) fn keep(&self, token: usize, found: Found) {
         let mut kept = self.0.borrow_mut();
