@@ -1,5 +1,5 @@
 //! Timers by the boot clock, which goes on while the machine is suspended; and slack.
-#![cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+#![cfg(any(target_os = "linux", target_os = "android"))]
 
 mod support;
 

@@ -137,13 +137,13 @@ impl LoopClock {
     }
 
     /// What the boot clock shows while paused; the system's own is its reader's affair.
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn paused_boot(&self) -> Option<Nanos> {
         self.frozen.get().map(|frozen| frozen.saturating_add(self.suspended.get()))
     }
 
     /// Has a waker called by the next suspension.
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn await_suspension(&self, waker: Waker) {
         let mut sleepers = self.sleepers.borrow_mut();
         if !sleepers.iter().any(|sleeper| sleeper.will_wake(&waker)) {

@@ -80,9 +80,9 @@ mod spawn;
 pub mod time;
 
 // What users await, call back and hold.
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod boot;
-#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park))))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[path = "boot/absent.rs"]
 mod boot;
 pub mod callback;

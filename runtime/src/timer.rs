@@ -163,7 +163,7 @@ impl Timer {
     /// })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn boot_clock(mut self) -> Self {
         self.boot_clock = Some(BootWatch::new);
         self
