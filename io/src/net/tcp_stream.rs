@@ -1,7 +1,7 @@
 //! `TcpStream`: one connection, used through `&self`.
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 
@@ -12,6 +12,7 @@ use super::connect;
 use super::readiness::{descriptor, readiness};
 use super::stream::{read_now, read_vectored_now, stream};
 use crate::adapter::{Adapter, Reading, Writing};
+use crate::sys::{send, send_vectored};
 
 /// A TCP connection.
 ///
