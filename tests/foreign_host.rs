@@ -1,5 +1,5 @@
-//! Writes to those who are gone: an error, and no signal, also in a host that is not Rust's and lets SIGPIPE
-//! end the process. Each test is a process of its own, where the signal's default is put back.
+//! A host that is not Rust's: SIGPIPE ends it, and standard descriptors may be closed. Each test is a process of
+//! its own, which is made like that.
 #![cfg(unix)]
 
 #[path = "support/net.rs"]
@@ -148,4 +148,33 @@ fn a_child_that_has_ended_raises_no_signal() {
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         assert_eq!(blocked_and_waiting(), (false, false));
     });
+}
+
+// fault 11
+#[test]
+#[cfg(target_os = "linux")]
+fn no_descriptor_of_a_loop_gets_the_number_of_a_standard_one_that_is_closed() {
+    if !is_alone("no_descriptor_of_a_loop_gets_the_number_of_a_standard_one_that_is_closed") {
+        return;
+    }
+    // SAFETY: takes integers; the numbers are put back below.
+    let kept = [0, 1, 2].map(|fd| unsafe { libc::dup(fd) });
+    for closed in [&[0][..], &[1], &[0, 2], &[0, 1, 2]] {
+        let count = net::descriptors();
+        for fd in closed {
+            // SAFETY: takes an integer; nobody uses the standard ones meanwhile.
+            unsafe { libc::close(*fd) };
+        }
+        let ours = block_on(async {
+            let (one, other) = UnixStream::pair().unwrap();
+            let _ = soon(one.write_all(b"x")).await;
+            soon(other.readable()).await.unwrap();
+            let named = |fd: &i32| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+            closed.iter().filter_map(named).collect::<Vec<_>>()
+        });
+        // SAFETY: takes integers.
+        (0..3).for_each(|fd| assert_eq!(unsafe { libc::dup2(kept[fd], fd as i32) }, fd as i32));
+        assert!(ours.iter().all(|target| target.ends_with("null")), "{closed:?}: {ours:?}");
+        assert_eq!(net::descriptors(), count, "and nothing else stays open");
+    }
 }
