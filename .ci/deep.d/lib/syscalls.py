@@ -16,7 +16,7 @@ import time
 from server import main, measured, skip
 
 SCENARIO = os.environ.get("SCENARIO", "target/probes/release/scenario")
-PORTION = int(os.environ.get("SYSCALL_PORTION", "12"))  # of one kind at most so many are failed
+PORTION = int(os.environ.get("SYSCALL_PORTION", "40"))  # of one kind at most so many are failed
 
 # What each may fail with; nothing that the kernel never says. `close` is left out: an injected failure
 # leaves the descriptor open, which no kernel does.

@@ -18,9 +18,7 @@ const TWO: [&[u8]; 2] = [b"two ", b"parts"];
 #[unsafe(no_mangle)]
 pub extern "C" fn writes_to_nobody() -> c_int {
     loopline::block_on(async {
-        let gone = |result: std::io::Result<usize>| {
-            matches!(result, Err(error) if error.kind() == ErrorKind::BrokenPipe)
-        };
+        let gone = |result: std::io::Result<usize>| matches!(result, Err(error) if error.kind() == ErrorKind::BrokenPipe);
         let two = TWO.map(IoSlice::new);
         let mut checks = Vec::new();
 
@@ -147,7 +145,8 @@ pub extern "C" fn after_fork() -> c_int {
     let Parents { event_loop, near, far } = &mut parents;
     let heard = event_loop.block_on(async {
         let mut got = [0; 6];
-        let reading = async { loopline::time::timeout(Duration::from_secs(10), far.read(&mut got)).await };
+        let reading =
+            async { loopline::time::timeout(Duration::from_secs(10), far.read(&mut got)).await };
         let writing = async {
             loopline::time::sleep(Duration::from_millis(5)).await;
             near.write_all(b"parent").await

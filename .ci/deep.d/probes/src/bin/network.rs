@@ -148,7 +148,9 @@ fn sh(text: &str) {
 
 /// Makes a table with one chain of rules, for what comes in.
 fn filter(rules: &str) {
-    sh(&format!("nft 'table inet faults {{ chain faults {{ type filter hook input priority 0; {rules} }}; }}'"));
+    sh(&format!(
+        "nft 'table inet faults {{ chain faults {{ type filter hook input priority 0; {rules} }}; }}'"
+    ));
 }
 
 fn unfilter() {
@@ -456,7 +458,10 @@ async fn refused_datagrams() -> String {
         let error = soon(socket.recv(&mut [0; 8])).await.expect_err("nobody there");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         told += 1;
-        assert!(timeout(Duration::from_millis(5), socket.recv(&mut [0; 8])).await.is_err(), "twice");
+        assert!(
+            timeout(Duration::from_millis(5), socket.recv(&mut [0; 8])).await.is_err(),
+            "twice"
+        );
     }
     quiet(Duration::from_millis(300)).await;
     let peer = UdpSocket::bind(to).await.expect("a socket");
@@ -510,10 +515,16 @@ async fn full_queue() -> String {
     assert!(took > Duration::from_millis(400), "{took:?}: not held back");
     let share = (cpu() - cpu_before).as_secs_f64() / took.as_secs_f64();
     let turns = handle.stats().turns - turns;
-    assert!(share < 0.15 && turns < took.as_millis() as u64 + 5 * u64::from(COUNT), "{share}, {turns} turns");
+    assert!(
+        share < 0.15 && turns < took.as_millis() as u64 + 5 * u64::from(COUNT),
+        "{share}, {turns} turns"
+    );
     sh("tc qdisc del dev lo root");
     let full = waits.get();
-    format!("{COUNT} datagrams at 1 Mbit/s in {took:.1?}, {full} waits, {turns} turns, {:.0} % CPU", share * 100.0)
+    format!(
+        "{COUNT} datagrams at 1 Mbit/s in {took:.1?}, {full} waits, {turns} turns, {:.0} % CPU",
+        share * 100.0
+    )
 }
 
 /// Sends bytes one way on a connection and compares what arrives; runs a fault in the midst.
@@ -584,7 +595,9 @@ async fn resets() -> String {
                 match near.write(&[b's'; 16 * 1024]).await {
                     Ok(n) => sent.set(sent.get() + n),
                     // Once as what it is; then it is a broken pipe.
-                    Err(error) => break (error.kind(), near.write(b"x").await.map_err(|e| e.kind())),
+                    Err(error) => {
+                        break (error.kind(), near.write(b"x").await.map_err(|e| e.kind()));
+                    }
                 }
             }
         }
@@ -647,8 +660,10 @@ async fn small_packets() -> String {
     let (sent, received) = transfer(4 << 20, async || {}).await;
     sent.expect("sent");
     received.expect("received");
-    let (one, other) =
-        (UdpSocket::bind((HERE, 0)).await.expect("a socket"), UdpSocket::bind((HERE, 0)).await.expect("a socket"));
+    let (one, other) = (
+        UdpSocket::bind((HERE, 0)).await.expect("a socket"),
+        UdpSocket::bind((HERE, 0)).await.expect("a socket"),
+    );
     let to = other.local_addr().expect("an address");
     let datagram: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
     soon(one.send_to(&datagram, to)).await.expect("a send");
@@ -700,7 +715,11 @@ async fn output_nobody_reads() -> String {
         let mut seen = seen.borrow_mut();
         let (late, echo) = (worst_percent(&mut seen.0), worst_percent(&mut seen.1));
         assert!(late < 0.25 && echo < 0.25, "bystanders: {late:.3} and {echo:.3} s");
-        eprintln!("measured: full after {before} bytes; bystanders' p99 {:.1} and {:.1} ms", late * 1e3, echo * 1e3);
+        eprintln!(
+            "measured: full after {before} bytes; bystanders' p99 {:.1} and {:.1} ms",
+            late * 1e3,
+            echo * 1e3
+        );
     });
     // Nothing can be said by the pipe.
     std::process::exit(0)

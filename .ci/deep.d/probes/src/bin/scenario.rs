@@ -34,7 +34,9 @@ fn end(code: i32) -> ! {
         // Should one of these fail, the next does not.
         for _ in 0..3 {
             let mut out = io::stdout().lock();
-            if io::Write::write_all(&mut out, said.as_bytes()).is_ok() && io::Write::flush(&mut out).is_ok() {
+            if io::Write::write_all(&mut out, said.as_bytes()).is_ok()
+                && io::Write::flush(&mut out).is_ok()
+            {
                 break;
             }
         }
@@ -163,10 +165,12 @@ async fn tcp() -> io::Result<()> {
 }
 
 async fn udp() -> io::Result<()> {
-    let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    let (one, other) =
+        (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
     let mut buf = [0; 16];
     let target = other.local_addr()?;
-    let (sent, (came, from)) = try_join!(one.send_to(b"datagram", target), other.recv_from(&mut buf))?;
+    let (sent, (came, from)) =
+        try_join!(one.send_to(b"datagram", target), other.recv_from(&mut buf))?;
     assert_eq!((sent, came, from), (8, 8, one.local_addr()?));
     Ok(())
 }
@@ -199,7 +203,9 @@ async fn registers() -> io::Result<()> {
     };
     std::io::Write::write_all(&mut &one, b"x")?;
     let mut error = None;
-    while let Err(e) = timeout(Duration::from_secs(5), socket.readable()).await.expect("a wake").map(drop) {
+    while let Err(e) =
+        timeout(Duration::from_secs(5), socket.readable()).await.expect("a wake").map(drop)
+    {
         assert!(error.is_none(), "twice: {e}");
         error = Some(e);
     }
@@ -231,7 +237,8 @@ async fn remote() -> io::Result<()> {
     KEPT.with(|kept| kept.set(sender.take()));
     let thread = std::thread::Builder::new().spawn(move || {
         std::thread::sleep(Duration::from_millis(2));
-        let join = remote.spawn(|_| async { KEPT.with(|kept| kept.take()).map(|kept| kept.send(7)) });
+        let join =
+            remote.spawn(|_| async { KEPT.with(|kept| kept.take()).map(|kept| kept.send(7)) });
         drop(join);
     });
     let thread = thread.inspect_err(|_| drop(KEPT.with(|kept| kept.take())))?;
