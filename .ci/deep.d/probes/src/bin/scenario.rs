@@ -139,7 +139,9 @@ async fn tcp() -> io::Result<()> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         stream.write_all(b"there and ").await?;
-        stream.write_all(b"back").await?;
+        let parts = [io::IoSlice::new(b"ba"), io::IoSlice::new(b"ck")];
+        let taken = stream.write_vectored(&parts).await?;
+        stream.write_all(&b"back"[taken..]).await?;
         stream.shutdown().await?;
         let mut got = Vec::new();
         let mut buf = [0; 64];
@@ -278,6 +280,8 @@ async fn child() -> io::Result<()> {
         return Err(io::Error::other(format!("the child's status: {}", output.status)));
     }
     assert_eq!(output.stdout, b"cat");
+    let long = Command::new("/bin/sleep").arg("60").kill_on_drop(true).spawn()?;
+    long.kill().await?;
     Ok(())
 }
 
