@@ -50,7 +50,7 @@ const ATOMICS: &[&str] = &["runtime/src/inbox.rs", "runtime/src/fork.rs", "runti
 
 /// The library files that may hold unsafe code; six at most.
 const UNSAFE: &[&str] = &[
-    "io/src/signal/handler.rs",
+    "io/src/sys/calls.rs",
     "runtime/src/counted.rs",
     "runtime/src/kernel.rs",
     "runtime/src/state.rs",
@@ -299,6 +299,58 @@ fn atomics_of_the_runtime_stand_in_the_inbox() {
     // inbox.rs imports them in two ways, for loom and for real.
     holders.retain(|name| !ATOMICS.contains(&name.as_str()));
     assert!(holders.is_empty(), "{holders:#?}");
+}
+
+/// What moves bytes or takes connections.
+const MOVES: &[&str] = &["read", "write", "recv", "send", "peek", "accept"];
+const HOW: &[&str] = &["", "_from", "_to", "_vectored", "_with_flags"];
+/// The files that only Unix compiles, where the poller watches descriptors and need not see each operation.
+const UNIX_ALONE: &[&str] = &[
+    "io/src/fd",
+    "io/src/pipe",
+    "io/src/process",
+    "io/src/signal",
+    "io/src/stdio",
+    "io/src/net/unix_",
+];
+
+// contract 58
+#[test]
+fn where_mio_must_see_would_block_all_bytes_go_through_its_types() {
+    if !in_workspace() {
+        return;
+    }
+    let mut wrong = Vec::new();
+    let files = sources(&["io/src"]);
+    // There a source is one of mio's, whose operations tell it; and a short read does not count as one.
+    assert!(files["io/src/sys/windows.rs"].contains("trait Pollable: Source {}"));
+    assert!(files["io/src/sys/windows.rs"].contains("impl<T: Source> Pollable for T {}"));
+    let short_read = files["io/src/net/stream.rs"].split("SHORT_READ_EMPTIES: bool").nth(1);
+    assert!(!short_read.expect("the platforms with edges").contains("windows"));
+    for (name, text) in files {
+        if is_test(&name) || UNIX_ALONE.iter().any(|start| name.starts_with(start)) {
+            continue;
+        }
+        let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+        for (number, line) in lines.enumerate() {
+            // The socket behind mio's type, which mio would not know of.
+            let behind = line.contains("os::windows::io") || line.contains("raw_socket");
+            // Past the adapter's three ways, which take the operation as a closure.
+            let past =
+                line.split(".cell().get().").skip(1).chain(line.split("with_socket(").skip(1));
+            let moves = |rest: &str| {
+                let words = rest.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let moves = |word: &str| {
+                    MOVES.iter().filter_map(|m| word.strip_prefix(m)).any(|how| HOW.contains(&how))
+                };
+                words.into_iter().any(moves)
+            };
+            if behind || past.into_iter().any(moves) {
+                wrong.push(format!("{name}, code line {number}: {line}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -33,11 +33,11 @@ use loopline_runtime::budget;
 use loopline_runtime::registration::{Direction, WaitKey};
 
 use crate::adapter::Adapter;
+use crate::sys::calls::handler;
 
 pub use self::kind::SignalKind;
 use self::subscription::Subscription;
 
-pub(crate) mod handler;
 mod kind;
 pub(crate) mod subscription;
 

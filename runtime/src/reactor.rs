@@ -24,6 +24,7 @@ pub use ledger::{Direction, WaitKey};
 pub(crate) use ledger::{Ledger, Ready};
 
 mod ledger;
+mod standard;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
 #[path = "reactor/epoll.rs"]

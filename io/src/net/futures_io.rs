@@ -2,7 +2,7 @@
 //!
 //! They keep one waiter a direction, the last to poll; the methods of the streams keep any number.
 
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use loopline_runtime::registration::{Direction, WaitKey};
 
 use super::stream::{read_now, read_vectored_now};
+use crate::sys::{send, send_vectored};
 
 macro_rules! futures_io {
     ($Stream:ty) => {
@@ -46,7 +47,7 @@ macro_rules! futures_io {
                     Direction::Write,
                     &mut WaitKey::last_poller(),
                     cx,
-                    |mut socket| socket.write(buf),
+                    |socket| send(socket, buf),
                 )
             }
 
@@ -59,7 +60,7 @@ macro_rules! futures_io {
                     Direction::Write,
                     &mut WaitKey::last_poller(),
                     cx,
-                    |mut socket| socket.write_vectored(bufs),
+                    |socket| send_vectored(socket, bufs),
                 )
             }
 

@@ -4,7 +4,7 @@
 //! Macros, because the methods are inherent: they stand in each type's own documentation, and need no
 //! trait in scope.
 
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSliceMut, Read};
 
 use loopline_runtime::registration::{Direction, Registration};
 
@@ -87,14 +87,10 @@ macro_rules! stream {
             ///
             /// Strict: a wait that is dropped has written nothing.
             pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-                self.adapter.op::<Writing, _, _>(|socket, _| write_now(socket, buf))
+                self.adapter.op::<Writing, _, _>(|socket, _| send(socket, mischief::part(buf)))
             }
 
             /// Writes from several buffers; as [`Self::write`].
-            ///
-            /// To a peer that is gone, the system answers with SIGPIPE too, which Rust's own programs
-            /// ignore. A library in another's program has it ignored first, or writes one buffer at a
-            /// time.
             ///
             /// # Errors
             ///
@@ -107,7 +103,7 @@ macro_rules! stream {
                 &self,
                 bufs: &[IoSlice<'_>],
             ) -> impl Future<Output = io::Result<usize>> {
-                self.adapter.op::<Writing, _, _>(|mut socket, _| socket.write_vectored(bufs))
+                self.adapter.op::<Writing, _, _>(|socket, _| send_vectored(socket, bufs))
             }
 
             /// Writes the whole buffer.
@@ -122,7 +118,7 @@ macro_rules! stream {
             pub fn write_all(&self, mut buf: &[u8]) -> impl Future<Output = io::Result<()>> {
                 let nothing = buf.is_empty().then_some(());
                 self.adapter.repeat::<Writing, _, _>(nothing, move |socket, _| {
-                    match write_now(socket, buf)? {
+                    match send(socket, mischief::part(buf))? {
                         // First: nearly every write.
                         n if n == buf.len() => Ok(Some(())),
                         0 => Err(io::ErrorKind::WriteZero.into()),
@@ -218,7 +214,7 @@ macro_rules! stream {
             ///
             /// `WouldBlock` if there is none: then [`Self::writable`] waits.
             pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-                self.adapter.try_io(Direction::Write, |socket| write_now(socket, buf))
+                self.adapter.try_io(Direction::Write, |socket| send(socket, mischief::part(buf)))
             }
 
             /// Writes from several buffers, without waiting; as [`Self::try_write`].
@@ -227,7 +223,7 @@ macro_rules! stream {
             ///
             /// `WouldBlock` if there is no room.
             pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                self.adapter.try_io(Direction::Write, |mut socket| socket.write_vectored(bufs))
+                self.adapter.try_io(Direction::Write, |socket| send_vectored(socket, bufs))
             }
         }
     };
@@ -249,15 +245,6 @@ where
     let n = socket.read(buf)?;
     note_read(registration, n, buf.len());
     Ok(n)
-}
-
-/// Writes, in the test build of `mischief` less than there is.
-#[inline]
-pub(super) fn write_now<T>(mut socket: &T, buf: &[u8]) -> io::Result<usize>
-where
-    for<'a> &'a T: Write,
-{
-    socket.write(mischief::part(buf))
 }
 
 /// As `read_now`, into several buffers.

@@ -1,7 +1,7 @@
 //! `TcpStream`: one connection, used through `&self`.
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 
@@ -10,8 +10,10 @@ use loopline_runtime::registration::{Direction, WaitKey};
 use super::addr::{ToAddrs, resolve};
 use super::connect;
 use super::readiness::{descriptor, readiness};
-use super::stream::{read_now, read_vectored_now, stream, write_now};
+use super::stream::{read_now, read_vectored_now, stream};
 use crate::adapter::{Adapter, Reading, Writing};
+use crate::mischief;
+use crate::sys::{send, send_vectored};
 
 /// A TCP connection.
 ///

@@ -35,7 +35,7 @@ pub(crate) struct Poller {
 
 impl Poller {
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
-        let poll = Poll::new()?;
+        let poll = super::standard::poll()?;
         let empty = libc::epoll_event { events: 0, u64: 0 };
         Ok(Self {
             fd: poll.as_raw_fd(),

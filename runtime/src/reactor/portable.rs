@@ -43,7 +43,7 @@ pub(crate) struct Poller {
 impl Poller {
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
         Ok(Self {
-            poll: RefCell::new(Poll::new()?),
+            poll: RefCell::new(super::standard::poll()?),
             events: RefCell::new(Events::with_capacity(capacity)),
             capacity,
             len: Cell::new(0),
