@@ -238,11 +238,15 @@ fn collect_mail(shared: &Shared) {
 fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     let queue = &shared.home.queue;
     let mut ran = 0;
+    let is_own = |slot, waiter: &_| slot != NONE && shared.home.is_waker_of(slot, waiter);
+    // The moments around a wait are no news any more when a pause is over. (That there was time is.)
+    let may_run =
+        |slot, waiter: &_| phase == Phase::Idle || !is_own(slot, waiter) || !queue.is_paused(slot);
     for key in shared.phases.due(phase) {
-        let Some((waiter, slot)) = shared.phases.fire(phase, key) else { continue };
+        let Some((waiter, slot)) = shared.phases.fire(phase, key, may_run) else { continue };
         // The item's own waker would only queue it, and it runs right here. A foreign one has to know.
         // Any other of ours is another item's, of another loop perhaps: that one is queued.
-        let own = slot != NONE && shared.home.is_waker_of(slot, &waiter);
+        let own = is_own(slot, &waiter);
         let foreign = !wake::is_ours(&waiter);
         if !own {
             shared.wake_waiter(waiter);
