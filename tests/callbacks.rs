@@ -85,8 +85,8 @@ fn a_paused_source_is_told_of_no_wait_neither_then_nor_afterwards() {
         event_loop.turn(&mut log, Duration::ZERO).unwrap();
     }
     assert_eq!(log, ["lock", "unlock"]);
-    item.resume();
     handle.spawn(async move { handle.with(|log| log.push("task")) });
+    item.resume();
     event_loop.turn(&mut log, Duration::ZERO).unwrap();
     assert_eq!(log, ["lock", "unlock", "lock", "unlock", "task"]);
     item.cancel();
