@@ -227,6 +227,9 @@ impl<S: 'static> EventLoop<S> {
     /// Runs one turn: waits `timeout` at most for something to happen (`None`: as long as it takes;
     /// zero: not at all), then runs what is due.
     ///
+    /// A source inserted since the last turn joins the loop in this one, which therefore does not wait:
+    /// what it watches is looked at, and its timers and hooks count, from the next turn on.
+    ///
     /// Allowed inside a turn of another loop, which waits meanwhile.
     ///
     /// # Errors
