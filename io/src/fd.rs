@@ -18,6 +18,7 @@ use crate::adapter::watch::Keys;
 
 #[cfg(feature = "fd")]
 pub use self::any::{Async, AsyncRegisterError};
+pub use self::foreign::ForeignLoop;
 #[cfg(feature = "fd")]
 pub use self::guard::{AsyncReadyGuard, AsyncReadyMutGuard, TryIoError};
 pub use self::trigger::Trigger;
@@ -25,6 +26,7 @@ pub use crate::interest::{Interest, Ready};
 
 #[cfg(feature = "fd")]
 mod any;
+mod foreign;
 #[cfg(feature = "fd")]
 mod futures_io;
 #[cfg(feature = "fd")]

@@ -14,7 +14,7 @@ use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
 use crate::phases::Phase;
 use crate::run_queue::{MAIL, NONE, ROOT};
-use crate::shared::Shared;
+use crate::shared::{Life, Shared};
 use crate::wake;
 
 mod run;
@@ -38,8 +38,14 @@ pub(crate) fn turn(
     add(&shared.counters.turns, 1);
     // First: what the phases around the wait insert is for the turn after this one.
     shared.home.queue.begin_turn();
+    let mut limit = limit;
     if shared.phases.any(Phase::BeforePark) {
+        let was_over = is_over(shared);
         run_phase(shared, root, Phase::BeforePark);
+        if !was_over && is_over(shared) {
+            // What the run goes on for ended just now: nobody may ever end this wait.
+            limit = Some(Duration::ZERO);
+        }
     }
     let parked = park(shared, limit);
     let began = shared.clock.now();
@@ -65,6 +71,13 @@ pub(crate) fn turn(
 /// Whether the next turn would find something to run without waiting for the system.
 pub(crate) fn has_work(shared: &Shared) -> bool {
     shared.home.queue.due() != 0 || shared.home.number.inbox().pending() || shared.more_events.get()
+}
+
+/// Whether nothing is left that a run without a future of its own should go on for.
+pub(crate) fn is_over(shared: &Shared) -> bool {
+    // In this order: a remote sends before it drops. After a graceful end none can bring anything.
+    shared.foreground.get() == 0
+        && (shared.life.get() != Life::Open || !shared.remotes.any() && shared.mailbox.is_empty())
 }
 
 /// Notes how long items ran since the last look at the poller, up to a wait or the next look.
