@@ -142,6 +142,11 @@ impl<T: AsFd> FdSource<T> {
         self.adapter.cell().as_ref()
     }
 
+    /// Returns the descriptor, to be changed; not for another one.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.adapter.source_mut()
+    }
+
     /// Ends the registration and gives the descriptor back.
     ///
     /// # Errors

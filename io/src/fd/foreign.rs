@@ -111,6 +111,11 @@ impl<T: AsFd, F> ForeignLoop<T, F> {
         self.fd.get_ref()
     }
 
+    /// Returns what holds the descriptor, to be changed; the descriptor has to stay the same one.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.fd.get_mut()
+    }
+
     /// Ends the registration and gives back what holds the descriptor.
     ///
     /// # Errors
