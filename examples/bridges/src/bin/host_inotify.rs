@@ -9,7 +9,7 @@ fn main() -> std::io::Result<()> {
     use loopline::callback::Next;
     use loopline::io::{FdSource, Interest, Trigger};
 
-    let folder = std::env::args_os().nth(1).unwrap_or_else(|| ".".into());
+    let folder = std::env::args().nth(1).unwrap_or_else(|| ".".into());
     let watch = Inotify::init()?;
     watch.watches().add(&folder, WatchMask::CREATE | WatchMask::DELETE | WatchMask::CLOSE_WRITE)?;
 
@@ -34,7 +34,7 @@ fn main() -> std::io::Result<()> {
         }
         Next::Keep
     })?;
-    println!("watching {}", folder.display());
+    println!("watching {folder}");
     let mut seen = 0;
     let ended = event_loop.run_until(&mut seen, loopline::signal::ctrl_c())?;
     println!("{seen} changes");
