@@ -32,7 +32,7 @@ pub mod io {
         Async, AsyncReadyGuard, AsyncReadyMutGuard, AsyncRegisterError, TryIoError,
     };
     #[cfg(unix)]
-    pub use loopline_io::fd::{FdSource, Interest, Readiness, Ready, Trigger};
+    pub use loopline_io::fd::{FdSource, ForeignLoop, Interest, Readiness, Ready, Trigger};
     #[cfg(all(unix, feature = "fd"))]
     pub use loopline_io::pipe::{self, pipe};
     #[cfg(all(unix, feature = "fd"))]

@@ -81,7 +81,7 @@ impl<T: Pollable> Adapter<T> {
     }
 
     /// Borrows the source to change it; its descriptor stays the same.
-    #[cfg(all(unix, feature = "fd"))]
+    #[cfg(unix)]
     pub(crate) fn source_mut(&mut self) -> &mut T {
         self.source.as_mut().expect("taken only by into_inner, which consumes the adapter").as_mut()
     }

@@ -18,6 +18,7 @@ use crate::adapter::watch::Keys;
 
 #[cfg(feature = "fd")]
 pub use self::any::{Async, AsyncRegisterError};
+pub use self::foreign::ForeignLoop;
 #[cfg(feature = "fd")]
 pub use self::guard::{AsyncReadyGuard, AsyncReadyMutGuard, TryIoError};
 pub use self::trigger::Trigger;
@@ -25,6 +26,7 @@ pub use crate::interest::{Interest, Ready};
 
 #[cfg(feature = "fd")]
 mod any;
+mod foreign;
 #[cfg(feature = "fd")]
 mod futures_io;
 #[cfg(feature = "fd")]
@@ -138,6 +140,11 @@ impl<T: AsFd> FdSource<T> {
     /// Returns the descriptor.
     pub fn get_ref(&self) -> &T {
         self.adapter.cell().as_ref()
+    }
+
+    /// Returns the descriptor, to be changed; not for another one.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.adapter.source_mut()
     }
 
     /// Ends the registration and gives the descriptor back.

@@ -16,9 +16,9 @@ use crate::deadlock::{Deadlock, explain};
 use crate::fork::Forked;
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
-use crate::shared::{Life, Shared};
+use crate::shared::Shared;
 use crate::straggler::Straggler;
-use crate::turn::{Root, has_work, turn};
+use crate::turn::{Root, has_work, is_over, turn};
 
 /// Why an event loop's run ended without a result.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl<S: 'static> EventLoop<S> {
         self.enter(state, |shared| {
             let root: &mut Root<'_> = &mut |_| Poll::Pending;
             loop {
-                if !shared.stop.get() && is_finished(shared) {
+                if !shared.stop.get() && is_over(shared) {
                     return Ok(());
                 }
                 turn(shared, root, None).map_err(failed)?;
@@ -226,6 +226,9 @@ impl<S: 'static> EventLoop<S> {
 
     /// Runs one turn: waits `timeout` at most for something to happen (`None`: as long as it takes;
     /// zero: not at all), then runs what is due.
+    ///
+    /// A source inserted since the last turn joins the loop in this one, which therefore does not wait:
+    /// what it watches is looked at, and its timers and hooks count, from the next turn on.
     ///
     /// Allowed inside a turn of another loop, which waits meanwhile.
     ///
@@ -326,13 +329,6 @@ fn failed(error: io::Error) -> RunError {
         Some(inner) if inner.is::<Forked>() => RunError::Forked,
         _ => RunError::Io(error),
     }
-}
-
-/// Whether nothing is left that `run` should wait for.
-fn is_finished(shared: &Shared) -> bool {
-    // In this order: a remote sends before it drops. After a graceful end none can bring anything.
-    shared.foreground.get() == 0
-        && (shared.life.get() != Life::Open || !shared.remotes.any() && shared.mailbox.is_empty())
 }
 
 /// The root future's slot for the time of one `run_until`: wakers made for it are stale afterwards.

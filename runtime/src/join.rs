@@ -230,6 +230,19 @@ impl Control {
         with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.cancel(self.slot, self.id)))
     }
 
+    /// Has the item polled once more: a source that was changed from outside, through an `Rc` say, looks at
+    /// itself again. A paused item is polled once it goes on.
+    pub fn wake(self) -> bool {
+        with_loop(self.loop_id, |shared| match shared {
+            Some(shared) if shared.holds(self.slot, self.id) => {
+                shared.home.queue.wake_any(self.slot);
+                shared.notify_outside_turn();
+                true
+            }
+            _ => false,
+        })
+    }
+
     /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile.
     pub fn pause(self) -> bool {
         with_loop(self.loop_id, |shared| match shared {

@@ -14,7 +14,7 @@ use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
 use crate::phases::Phase;
 use crate::run_queue::{MAIL, NONE, ROOT};
-use crate::shared::Shared;
+use crate::shared::{Life, Shared};
 use crate::wake;
 
 mod run;
@@ -38,8 +38,14 @@ pub(crate) fn turn(
     add(&shared.counters.turns, 1);
     // First: what the phases around the wait insert is for the turn after this one.
     shared.home.queue.begin_turn();
+    let mut limit = limit;
     if shared.phases.any(Phase::BeforePark) {
+        let was_over = is_over(shared);
         run_phase(shared, root, Phase::BeforePark);
+        if !was_over && is_over(shared) {
+            // What the run goes on for ended just now: nobody may ever end this wait.
+            limit = Some(Duration::ZERO);
+        }
     }
     let parked = park(shared, limit);
     let began = shared.clock.now();
@@ -65,6 +71,13 @@ pub(crate) fn turn(
 /// Whether the next turn would find something to run without waiting for the system.
 pub(crate) fn has_work(shared: &Shared) -> bool {
     shared.home.queue.due() != 0 || shared.home.number.inbox().pending() || shared.more_events.get()
+}
+
+/// Whether nothing is left that a run without a future of its own should go on for.
+pub(crate) fn is_over(shared: &Shared) -> bool {
+    // In this order: a remote sends before it drops. After a graceful end none can bring anything.
+    shared.foreground.get() == 0
+        && (shared.life.get() != Life::Open || !shared.remotes.any() && shared.mailbox.is_empty())
 }
 
 /// Notes how long items ran since the last look at the poller, up to a wait or the next look.
@@ -238,11 +251,15 @@ fn collect_mail(shared: &Shared) {
 fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     let queue = &shared.home.queue;
     let mut ran = 0;
+    let is_own = |slot, waiter: &_| slot != NONE && shared.home.is_waker_of(slot, waiter);
+    // The moments around a wait are no news any more when a pause is over. (That there was time is.)
+    let may_run =
+        |slot, waiter: &_| phase == Phase::Idle || !is_own(slot, waiter) || !queue.is_paused(slot);
     for key in shared.phases.due(phase) {
-        let Some((waiter, slot)) = shared.phases.fire(phase, key) else { continue };
+        let Some((waiter, slot)) = shared.phases.fire(phase, key, may_run) else { continue };
         // The item's own waker would only queue it, and it runs right here. A foreign one has to know.
         // Any other of ours is another item's, of another loop perhaps: that one is queued.
-        let own = slot != NONE && shared.home.is_waker_of(slot, &waiter);
+        let own = is_own(slot, &waiter);
         let foreign = !wake::is_ours(&waiter);
         if !own {
             shared.wake_waiter(waiter);

@@ -3,8 +3,14 @@
 //! Here is the page on bridges, so that its examples are compiled and run against the real libraries:
 //! `loopline` itself depends on none of them.
 
+#[cfg(feature = "glib")]
+mod glib_context;
 mod here;
+#[cfg(feature = "libuv")]
+pub mod uv;
 
+#[cfg(feature = "glib")]
+pub use glib_context::GlibContext;
 pub use here::Here;
 
 #[cfg(doctest)]

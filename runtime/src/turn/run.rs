@@ -126,7 +126,9 @@ fn turn_is_over(shared: &Shared, began: Nanos, items: usize) -> bool {
 pub(super) fn set_pace(shared: &Shared, each: Nanos) {
     let (share, most) = (shared.config.turn_time, shared.config.check_every);
     let is_slow = each > share / 4;
-    shared.pace.set(if is_slow { ((share / each) as usize).clamp(1, most) } else { most });
+    // It grows by and by: or a few quick items between would let 64 slow ones run at a stretch.
+    let grown = shared.pace.get().saturating_mul(2).min(most);
+    shared.pace.set(if is_slow { ((share / each) as usize).clamp(1, most) } else { grown });
 }
 
 fn has_used_its_share(shared: &Shared, began: Nanos, now: Nanos) -> bool {
