@@ -19,7 +19,9 @@
 //! ```
 
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+pub use std::time::Duration;
 
 pub use crate::interval::{Interval, MissedTickBehavior, Tick, Timer, interval, interval_at};
 pub use crate::sleep::{SendSleep, Sleep, sleep, sleep_until};

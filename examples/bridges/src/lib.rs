@@ -3,10 +3,6 @@
 //! Here is the page on bridges, so that its examples are compiled and run against the real libraries:
 //! `loopline` itself depends on none of them.
 
-mod here;
-
-pub use here::Here;
-
 #[cfg(doctest)]
 #[doc = include_str!("../../../src/bridges.md")]
 mod page {}

@@ -166,6 +166,50 @@ impl UdpSocket {
         self.adapter.op::<Reading, _, _>(|socket, _| socket.peek_from(buf))
     }
 
+    /// As [`Self::peek`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv`].
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let key = &mut WaitKey::last_poller();
+        self.adapter.poll_io(Direction::Read, key, cx, |socket| socket.peek(buf))
+    }
+
+    /// Waits for a datagram, and returns who sent it without taking it. Unix only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    #[cfg(unix)]
+    pub fn peek_sender(&self) -> impl Future<Output = io::Result<SocketAddr>> {
+        self.adapter.op::<Reading, _, _>(|socket, _| sender(socket))
+    }
+
+    /// As [`Self::peek_sender`], without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if no datagram is there.
+    #[cfg(unix)]
+    pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
+        self.adapter.try_io(Direction::Read, sender)
+    }
+
+    /// As [`Self::peek_sender`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv`].
+    #[cfg(unix)]
+    pub fn poll_peek_sender(&self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
+        self.adapter.poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, sender)
+    }
+
     /// Receives what is there without taking it and without waiting.
     ///
     /// # Errors
@@ -197,6 +241,12 @@ impl UdpSocket {
         let key = &mut WaitKey::last_poller();
         self.adapter.poll_io(Direction::Read, key, cx, |socket| socket.peek_from(buf))
     }
+}
+
+/// Of no byte of a datagram, who sent it.
+#[cfg(unix)]
+fn sender(socket: &mio::net::UdpSocket) -> io::Result<SocketAddr> {
+    socket.peek_from(&mut []).map(|(_, sender)| sender)
 }
 
 datagram!(UdpSocket, SocketAddr);
