@@ -101,7 +101,7 @@ fn several_buffers_are_written_as_one() {
 
     let folder = Folder::new();
     block_on(async {
-        let mut file = fs::File::create(folder.at("file")).await.unwrap();
+        let mut file = File::create(folder.at("file")).await.unwrap();
         let bufs = [&b""[..], b"abc", b"", b"def", b"ghi", b"jkl"].map(IoSlice::new);
         assert_eq!(file.write_vectored(&bufs).await.unwrap(), 12);
         file.set_max_buf_size(1);
