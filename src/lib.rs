@@ -33,6 +33,8 @@ pub mod io {
     };
     #[cfg(unix)]
     pub use loopline_io::fd::{FdSource, ForeignLoop, Interest, Readiness, Ready, Trigger};
+    #[cfg(any(feature = "hyper", feature = "tokio-io"))]
+    pub use loopline_io::here::Here;
     #[cfg(all(unix, feature = "fd"))]
     pub use loopline_io::pipe::{self, pipe};
     #[cfg(all(unix, feature = "fd"))]

@@ -74,6 +74,46 @@ fn calls_on_paths_do_what_those_of_std_do() {
     });
 }
 
+#[test]
+fn a_directory_is_made_as_its_builder_says() {
+    let folder = Folder::new();
+    block_on(async {
+        let mut builder = fs::DirBuilder::new();
+        let error = builder.create(folder.at("a/b")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.recursive(true).create(folder.at("a/b")).await.unwrap();
+        builder.create(folder.at("a/b")).await.unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let made = fs::metadata(folder.at("a/b")).await.unwrap().permissions();
+            assert_eq!(made.mode() & 0o777, 0o700);
+        }
+    });
+}
+
+#[test]
+fn several_buffers_are_written_as_one() {
+    use futures::AsyncWriteExt;
+    use std::io::IoSlice;
+
+    let folder = Folder::new();
+    block_on(async {
+        let mut file = File::create(folder.at("file")).await.unwrap();
+        let bufs = [&b""[..], b"abc", b"", b"def", b"ghi", b"jkl"].map(IoSlice::new);
+        assert_eq!(file.write_vectored(&bufs).await.unwrap(), 12);
+        file.set_max_buf_size(1);
+        let n = file.write_vectored(&bufs).await.unwrap();
+        assert!((1..=12).contains(&n), "as many as there is room for, and at least one: {n}");
+        assert_eq!(file.write_vectored(&[]).await.unwrap(), 0);
+        file.flush().await.unwrap();
+        let written = fs::read(folder.at("file")).await.unwrap();
+        assert_eq!(written, b"abcdefghijklabcdefghijkl"[..12 + n]);
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn symbolic_links_are_made_read_and_looked_at() {

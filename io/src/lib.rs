@@ -8,6 +8,8 @@ pub mod copy;
 pub mod fd;
 #[cfg(feature = "fs")]
 pub mod fs;
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+pub mod here;
 #[cfg(feature = "hyper")]
 pub mod hyper_rt;
 pub mod net;

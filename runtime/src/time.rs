@@ -21,7 +21,9 @@
 
 use std::marker::PhantomData;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+pub use std::time::Duration;
 
 pub use crate::interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use crate::sleep::{SendSleep, Sleep, sleep, sleep_until};

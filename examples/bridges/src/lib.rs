@@ -5,13 +5,11 @@
 
 #[cfg(feature = "glib")]
 mod glib_context;
-mod here;
 #[cfg(feature = "libuv")]
 pub mod uv;
 
 #[cfg(feature = "glib")]
 pub use glib_context::GlibContext;
-pub use here::Here;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../src/bridges.md")]

@@ -1,4 +1,4 @@
-//! The traits of `futures-io` for `TcpStream`, `UnixStream` and references to them.
+//! The traits of `futures-io` for `TcpStream`, `UnixStream`, what holds one, and references to them.
 //!
 //! They keep one waiter a direction, the last to poll; the methods of the streams keep any number.
 
@@ -119,19 +119,18 @@ macro_rules! futures_io {
     };
 }
 
-/// What a limit counts reads and writes as what it holds; a reference to it, as a reference to that.
-macro_rules! limited {
-    ($Limited:ty, $T:ident: $self:ident => $inner:expr) => {
-        impl<$T> AsyncRead for $Limited
-        where
-            for<'a> &'a $T: AsyncRead,
+/// What holds a stream reads as a reference to that does.
+macro_rules! reads {
+    ([$($T:ident)?] $Type:ty, $self:ident => $inner:expr) => {
+        impl$(<$T>)? ::futures_io::AsyncRead for $Type
+        $(where for<'a> &'a $T: ::futures_io::AsyncRead)?
         {
             fn poll_read(
                 $self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_read(cx, buf)
+                ::futures_io::AsyncRead::poll_read(Pin::new(&mut $inner), cx, buf)
             }
 
             fn poll_read_vectored(
@@ -139,20 +138,24 @@ macro_rules! limited {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_read_vectored(cx, bufs)
+                ::futures_io::AsyncRead::poll_read_vectored(Pin::new(&mut $inner), cx, bufs)
             }
         }
+    };
+}
 
-        impl<$T> AsyncWrite for $Limited
-        where
-            for<'a> &'a $T: AsyncWrite,
+/// What holds a stream writes as a reference to that does.
+macro_rules! writes {
+    ([$($T:ident)?] $Type:ty, $self:ident => $inner:expr) => {
+        impl$(<$T>)? ::futures_io::AsyncWrite for $Type
+        $(where for<'a> &'a $T: ::futures_io::AsyncWrite)?
         {
             fn poll_write(
                 $self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_write(cx, buf)
+                ::futures_io::AsyncWrite::poll_write(Pin::new(&mut $inner), cx, buf)
             }
 
             fn poll_write_vectored(
@@ -160,22 +163,27 @@ macro_rules! limited {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_write_vectored(cx, bufs)
+                ::futures_io::AsyncWrite::poll_write_vectored(Pin::new(&mut $inner), cx, bufs)
             }
 
             fn poll_flush($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut $inner).poll_flush(cx)
+                ::futures_io::AsyncWrite::poll_flush(Pin::new(&mut $inner), cx)
             }
 
             fn poll_close($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut $inner).poll_close(cx)
+                ::futures_io::AsyncWrite::poll_close(Pin::new(&mut $inner), cx)
             }
         }
     };
 }
 
-limited!(&super::Limited<T>, T: self => &***self);
-limited!(super::Limited<T>, T: self => &**self);
+pub(super) use {reads, writes};
+
+// A limit counts, and nothing else.
+reads!([T] super::Limited<T>, self => &**self);
+reads!([T] &super::Limited<T>, self => &***self);
+writes!([T] super::Limited<T>, self => &**self);
+writes!([T] &super::Limited<T>, self => &***self);
 
 futures_io!(super::TcpStream);
 #[cfg(unix)]

@@ -97,6 +97,16 @@ impl TcpStream {
     pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.adapter.op::<Reading, _, _>(|socket, _| socket.peek(buf))
     }
+
+    /// As [`Self::peek`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let key = &mut WaitKey::last_poller();
+        self.adapter.poll_io(Direction::Read, key, cx, |socket| socket.peek(buf))
+    }
 }
 
 stream!(TcpStream, mio::net::TcpStream);
