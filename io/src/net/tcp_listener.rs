@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::RefUnwindSafe;
 use std::task::{Context, Poll};
 
 use loopline_runtime::registration::WaitKey;
@@ -37,6 +38,9 @@ pub struct TcpListener {
     /// Of `poll_accept`, between its calls.
     pause: RefCell<Pause>,
 }
+
+/// Its own part is one flag.
+impl RefUnwindSafe for TcpListener {}
 
 impl TcpListener {
     /// Listens on an address; port 0 lets the system choose one.
