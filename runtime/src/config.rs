@@ -79,6 +79,9 @@ pub struct Stats {
     /// Polls that were reported because they took too long:
     /// [`Builder::report_slow_items`](crate::Builder::report_slow_items).
     pub slow_items: u64,
+    /// How many times something blocked the loop for so long that the watchdog reported it:
+    /// [`Builder::watchdog`](crate::Builder::watchdog).
+    pub blocked: u64,
     /// Items alive now: tasks and callbacks.
     pub items: usize,
     /// Timers set now, those included that fired and were not polled yet.

@@ -203,7 +203,7 @@ impl<S: 'static> EventLoop<S> {
                 // Else: woken once more in the turn that it ended in.
                 Poll::Ready(())
             };
-            let _root = RootSlot::take(shared);
+            let _root = RootSlot::take(shared, place);
             loop {
                 let turned = turn(shared, root, None);
                 if let Some(output) = output.take() {
@@ -339,7 +339,10 @@ fn is_finished(shared: &Shared) -> bool {
 struct RootSlot<'a>(&'a Shared);
 
 impl<'a> RootSlot<'a> {
-    fn take(shared: &'a Shared) -> Self {
+    fn take(shared: &'a Shared, place: &'static Location<'static>) -> Self {
+        if let Some(watch) = &shared.watch {
+            watch.names_root(place);
+        }
         let queue = &shared.home.queue;
         queue.revive(ROOT);
         queue.wake_any(ROOT);
@@ -350,6 +353,10 @@ impl<'a> RootSlot<'a> {
 impl Drop for RootSlot<'_> {
     fn drop(&mut self) {
         self.0.home.queue.free(ROOT);
+        // The future is dropped after this, and before the loop leaves its turn.
+        if let Some(watch) = &self.0.watch {
+            watch.destroys_root();
+        }
     }
 }
 

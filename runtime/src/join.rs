@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use crate::budget;
 use crate::counted::Counted;
 use crate::current::{with_loop, with_owner};
-use crate::item::{Payload, TaskId, drop_payload};
+use crate::item::{Header, Payload, TaskId, drop_payload};
 use crate::shared::report;
 use crate::straggler::Straggler;
 use crate::task::Joinable;
@@ -70,6 +70,11 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.task.header().is_finished()
+    }
+
+    /// What is known of the item whatever its type.
+    pub(crate) fn header(&self) -> &Header {
+        self.task.header()
     }
 
     /// Names the item, for who reports that it is still there.
