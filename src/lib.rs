@@ -57,15 +57,7 @@ pub use loopline_io::hyper_rt;
 #[doc = include_str!("bridges.md")]
 pub mod bridges {}
 
-/// How a turn works, and what is promised.
-#[doc = include_str!("guide.md")]
-pub mod guide {
-    #[doc = include_str!("work.md")]
-    pub mod work {}
-
-    #[doc = include_str!("bytes.md")]
-    pub mod bytes {}
-}
+pub mod guide;
 
 /// What the macros refuse, each case with one that compiles.
 #[cfg(all(doctest, feature = "macros"))]

@@ -1,4 +1,4 @@
-//! The watchdog's thread: it sleeps while the loop does, ends with it, and does not survive a fork.
+//! The watchdog's thread: it sleeps while the loop does, and ends with it, whatever it is doing.
 #![cfg(target_os = "linux")] // what /proc says of threads
 
 mod support;
@@ -96,52 +96,5 @@ fn a_report_that_never_returns_holds_up_neither_the_loop_nor_its_end() {
     event_loop.block_on(async { witness.recv_timeout(Duration::from_secs(60)).unwrap() }).unwrap();
     closes_clean(event_loop);
     drop(release);
-    wait_until(|| watchdogs().is_empty());
-}
-
-// contract 56; fault 39
-#[test]
-fn a_child_has_none_and_the_parents_goes_on() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (reports, witness) = channel();
-    let watchdog = Watchdog::after(Duration::from_millis(20))
-        .report(move |blocked| drop(reports.send(blocked.label.clone())));
-    let event_loop: TestLoop<()> = built(|builder| builder.watchdog(watchdog));
-    let labelled = event_loop.handle().item().label("parent's").spawn(std::future::ready(1));
-    let mut owned = Some((event_loop, labelled));
-    // SAFETY: the child runs on this one thread; it allocates, which glibc allows after a fork.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "{}", std::io::Error::last_os_error());
-    if child == 0 {
-        let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            // Drops the parent's, has a labelled item of its own, and a watchdog.
-            let (event_loop, labelled) = owned.take().unwrap();
-            drop(labelled);
-            drop(event_loop.unguarded());
-            let none = watchdogs().is_empty();
-            let mut own: TestLoop<()> = built(|builder| builder.watchdog(Duration::from_secs(60)));
-            let task = own.handle().item().label("child's").spawn(async { 7 });
-            let seven = own.block_on(task).unwrap().unwrap();
-            closes_clean(own);
-            none && seven == 7
-        }));
-        let code = if held.unwrap_or(false) { 0 } else { 1 };
-        // SAFETY: ends the child at once, without the parent's exit handlers.
-        unsafe { libc::_exit(code) };
-    }
-    let mut status = 0;
-    // SAFETY: waits for the child just made; the status is a live integer.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status}");
-
-    let (mut event_loop, labelled) = owned.unwrap();
-    event_loop.block_on(labelled).unwrap().unwrap();
-    let task = event_loop
-        .handle()
-        .item()
-        .label("after")
-        .spawn(async move { witness.recv_timeout(Duration::from_secs(60)).unwrap() });
-    assert_eq!(event_loop.block_on(task).unwrap().unwrap().as_deref(), Some("after"));
-    closes_clean(event_loop);
     wait_until(|| watchdogs().is_empty());
 }
