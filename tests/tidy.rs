@@ -113,6 +113,7 @@ const END_OTHERWISE: &[(&str, &str)] = &[
     ("a_process_ends_while_a_job_is_stuck", "dropped by the end of main"),
     ("a_job_that_ends_while_its_loop_does_gives_its_output_to_one_of_them", "one item or none"),
     ("the_parent_hears_of_its_sockets_after_a_child_dropped_everything", "a copy in a child"),
+    ("the_watchdog_is_the_parents_and_a_child_may_have_one_of_its_own", "a copy in a child"),
 ];
 
 fn root() -> &'static Path {

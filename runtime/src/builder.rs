@@ -139,7 +139,8 @@ impl<S: 'static> Builder<S> {
     ///
     /// Each time is reported once, and again as it doubles; [`Stats::blocked`](crate::Stats::blocked) counts
     /// them. Time is the system's, whatever the loop's clock is, and does not count while the process is
-    /// stopped. It costs a poll 1 ns; the thread sleeps while the loop does, and holds up no exit.
+    /// stopped. It costs a poll two instructions; the thread sleeps while the loop does, and holds up no
+    /// exit.
     ///
     /// # Examples
     ///
