@@ -1,4 +1,9 @@
 #![doc = include_str!("../README.md")]
+// The guide's links lead to features too.
+#![cfg_attr(
+    not(all(unix, feature = "process", feature = "fd", feature = "fs", feature = "extra")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub use loopline_runtime::{
     Blocked, Builder, Cancelled, Child, ChildBuilder, Clock, Control, Core, CurrentError, Deadlock,

@@ -295,6 +295,10 @@ impl EventLoop<()> {
     /// # Errors
     ///
     /// As [`EventLoop::run_until`].
+    ///
+    /// # Panics
+    ///
+    /// A panic of the future is the caller's.
     #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
         self.run_until(&mut (), future)
