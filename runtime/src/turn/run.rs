@@ -169,7 +169,7 @@ pub(crate) fn poll_alone(
 }
 
 /// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
-#[inline]
+#[inline(always)] // measured: a call here is 24 of a yield's 150 instructions
 fn poll(
     shared: &Shared,
     root: &mut Root<'_>,
