@@ -216,6 +216,10 @@ impl<T: AsFd> FdSource<T> {
 
     /// Waits for the next event.
     ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be registered with the poller, or is awaited in another loop than its own.
+    ///
     /// # Cancel safety
     ///
     /// Strict.

@@ -213,6 +213,10 @@ impl Stream for Signals {
 }
 
 /// Waits for Ctrl-C; made by [`ctrl_c`].
+///
+/// # Cancel safety
+///
+/// Strict: a Ctrl-C that was not told is told by the next poll of `&mut` this.
 #[derive(Debug)]
 #[must_use = "this does nothing unless it is awaited"]
 pub struct CtrlC {

@@ -39,11 +39,32 @@ use crate::current::with_loop;
 use crate::shared::Shared;
 
 /// What a callback wants next.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::{Next, channel}};
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// let (sender, numbers) = channel();
+/// event_loop.handle().insert(numbers, |n, _channel, sum| {
+///     *sum += n;
+///     if n == 0 { Next::Stop } else { Next::Keep }
+/// })?;
+/// for n in [1, 2, 3, 0, 4] {
+///     sender.send(n).unwrap();
+/// }
+/// let mut sum = 0;
+/// event_loop.run(&mut sum)?;
+/// assert_eq!(sum, 6);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The next event.
     Keep,
-    /// No events until [`Control::resume`](crate::Control::resume); what happens meanwhile is remembered by the source.
+    /// No events until [`Control::resume`](crate::Control::resume); what happens meanwhile is remembered by
+    /// the source.
     Pause,
     /// No more: the item ends, and its handle gives the source back.
     Stop,

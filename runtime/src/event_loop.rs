@@ -203,7 +203,7 @@ impl<S: 'static> EventLoop<S> {
                 // Else: woken once more in the turn that it ended in.
                 Poll::Ready(())
             };
-            let _root = RootSlot::take(shared);
+            let _root = RootSlot::take(shared, place);
             loop {
                 let turned = turn(shared, root, None);
                 if let Some(output) = output.take() {
@@ -298,6 +298,10 @@ impl EventLoop<()> {
     /// # Errors
     ///
     /// As [`EventLoop::run_until`].
+    ///
+    /// # Panics
+    ///
+    /// A panic of the future is the caller's.
     #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
         self.run_until(&mut (), future)
@@ -335,7 +339,10 @@ fn failed(error: io::Error) -> RunError {
 struct RootSlot<'a>(&'a Shared);
 
 impl<'a> RootSlot<'a> {
-    fn take(shared: &'a Shared) -> Self {
+    fn take(shared: &'a Shared, place: &'static Location<'static>) -> Self {
+        if let Some(watch) = &shared.watch {
+            watch.names_root(place);
+        }
         let queue = &shared.home.queue;
         queue.revive(ROOT);
         queue.wake_any(ROOT);
@@ -346,6 +353,10 @@ impl<'a> RootSlot<'a> {
 impl Drop for RootSlot<'_> {
     fn drop(&mut self) {
         self.0.home.queue.free(ROOT);
+        // The future is dropped after this, and before the loop leaves its turn.
+        if let Some(watch) = &self.0.watch {
+            watch.destroys_root();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The inbox: numbers from other threads. With `wake` the only file with atomics.
+//! The inbox: numbers from other threads.
 //!
 //! One bit per slot; whoever sets a bit that was clear also sets the bit's mark in the summary, and
 //! notifies if the loop is parked. The loop drains marks, then bits. A bitmap needs no allocation in
@@ -152,6 +152,12 @@ impl Inbox {
     /// Announces that the loop is awake and will look into the inbox.
     pub(crate) fn unpark(&self) {
         self.state.store(RUNNING, Ordering::SeqCst);
+    }
+
+    /// Whether the loop is inside a turn, and awake; for its watchdog.
+    pub(crate) fn is_running(&self) -> bool {
+        // SeqCst: No Lost Sleeper of the watchdog.
+        self.state.load(Ordering::SeqCst) == RUNNING
     }
 
     /// Whether there may be numbers to drain.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::counted::Counted;
 use crate::labels;
+use crate::running::Running;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -185,7 +186,7 @@ pub(crate) trait Item {
     /// output.
     ///
     /// Writes its id to `running` first: here, where it costs no call of its own.
-    fn poll(&self, cx: &mut Context<'_>, running: &Cell<u64>) -> Poll<()>;
+    fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()>;
 
     /// Drops the future of an item at rest. What the destructor panics with becomes its output.
     fn cancel(&self);

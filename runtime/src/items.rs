@@ -14,6 +14,7 @@ use crate::run_queue::{Entry, NONE, ROOT};
 use crate::shared::{Life, Shared};
 use crate::task::{self, Task};
 use crate::wake;
+use crate::watchdog::{Watch, Witness};
 
 /// When a new item runs first.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,8 @@ impl Shared {
             Err(kind) => return Err((future, kind, meta)),
         };
         let background = meta.background;
-        let task = Task::new(future, self.take_id(), slot, self.home.number.get() as u16, meta);
+        let id = self.take_id(slot, meta.place);
+        let task = Task::new(future, id, slot, self.home.number.get() as u16, meta);
         self.start(slot, task::item(task.clone()), background, start);
         Ok(task)
     }
@@ -106,7 +108,7 @@ impl Shared {
 
     /// Polls one item, and ends it if it is done: the one call site of user code in the run phase.
     #[inline(always)] // the loop around it is all there is to a turn
-    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>) {
+    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>, witness: impl Witness) {
         let slot = entry.slot;
         // None: the item is being cancelled further up the stack.
         let Some(item) = entry.content().take() else { return };
@@ -114,7 +116,7 @@ impl Shared {
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
         let mut cx = Context::from_waker(&waker);
-        let polled = item.poll(&mut cx, &self.running_id);
+        let polled = item.poll(&mut cx, witness.running(self.own_running()));
         self.running_slot.set(NONE);
         if polled.is_ready() || entry.cancel_requested() {
             return self.end(slot, item, polled);
@@ -225,6 +227,7 @@ impl Shared {
 
     /// Drops the future of an item whose slot is free already, then tells its handle.
     fn drop_cancelled(&self, item: Counted<dyn Item>) {
+        let _named = self.watch.as_ref().map(|watch| watch.destroys(item.header()));
         item.cancel();
         if let Some(waiter) = item.header().take_waiter() {
             self.wake_waiter(waiter);
@@ -238,13 +241,13 @@ impl Shared {
 
     /// Whether that item is being polled now.
     pub(crate) fn is_running(&self, slot: u32, id: TaskId) -> bool {
-        slot != NONE && self.running_slot.get() == slot && self.running_id.get() == id.0
+        slot != NONE && self.running_slot.get() == slot && self.running_id() == id.0
     }
 
     /// Returns the item being polled, unless it is the root future.
     pub(crate) fn running(&self) -> Option<(u32, TaskId)> {
         let slot = self.running_slot.get();
-        (slot != NONE && slot != ROOT).then(|| (slot, TaskId(self.running_id.get())))
+        (slot != NONE && slot != ROOT).then(|| (slot, TaskId(self.running_id())))
     }
 
     /// Whether that item is alive, at rest or running.
@@ -260,6 +263,7 @@ impl Shared {
     #[inline]
     pub(crate) fn wake_waiter(&self, waiter: Waker) {
         let Some(waiter) = self.home.wake_ours(waiter) else { return };
+        let _named = self.watch.as_ref().and_then(Watch::calls_waker);
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waiter.wake())) {
             self.unobserved("a waker of another library", payload);
         }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use crate::budget;
 use crate::counted::Counted;
 use crate::current::{with_loop, with_owner};
-use crate::item::{Payload, TaskId, drop_payload};
+use crate::item::{Header, Payload, TaskId, drop_payload};
 use crate::shared::report;
 use crate::straggler::Straggler;
 use crate::task::Joinable;
@@ -75,6 +75,11 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.task.header().is_finished()
+    }
+
+    /// What is known of the item whatever its type.
+    pub(crate) fn header(&self) -> &Header {
+        self.task.header()
     }
 
     /// Names the item, for who reports that it is still there.
@@ -175,6 +180,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
 ///
 /// Awaiting it gives `Err` with [`JoinError::is_cancelled`], or the output or panic of an item that
 /// ended first. It may be dropped without a thought.
+///
+/// # Cancel safety
+///
+/// As [`JoinHandle`].
 pub struct Cancelled<T>(JoinHandle<T>);
 
 impl<T> Cancelled<T> {
@@ -203,6 +212,31 @@ impl<T> fmt::Debug for Cancelled<T> {
 ///
 /// A plain number: it keeps nothing alive and does nothing once the item has ended. Each method says
 /// whether the item was there.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::Next, time::{Timer, sleep}};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// let handle = event_loop.handle();
+/// let every = Timer::every(Duration::from_millis(1));
+/// let ticks = handle.insert(every, |_tick, _timer, ticks| { *ticks += 1; Next::Keep })?.control();
+/// handle.spawn(async move {
+///     assert!(ticks.pause());
+///     sleep(Duration::from_millis(5)).await;
+///     assert_eq!(handle.with(|ticks| *ticks), 0);
+///     assert!(ticks.resume()); // what came due meanwhile comes now
+///     while handle.with(|ticks| *ticks) == 0 {
+///         loopline_runtime::yield_now().await;
+///     }
+///     assert!(ticks.cancel());
+///     assert!(!ticks.resume(), "it is gone");
+/// });
+/// event_loop.run(&mut 0)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Control {
     loop_id: u64,

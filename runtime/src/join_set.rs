@@ -143,7 +143,7 @@ impl<T> JoinSet<T> {
         self.handles.is_empty()
     }
 
-    /// Waits for the next task to end; `None` if the set is empty.
+    /// Waits for the next task to end; `None` if the set is empty, `Err` if it was cancelled or panicked.
     ///
     /// # Cancel safety
     ///

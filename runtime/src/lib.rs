@@ -119,12 +119,14 @@ mod pool;
 mod reactor;
 mod task;
 mod timers;
+mod watchdog;
 
 // Wakes, and who waits for them.
 mod inbox;
 mod mailbox;
 mod outside;
 mod run_queue;
+mod running;
 mod wait_list;
 mod waiters;
 mod waits;
@@ -175,6 +177,7 @@ pub use scope::{Child, ChildBuilder, Graced, Graceful, Scope, Scoped, scope, try
 pub use spawn::{spawn, try_spawn_background};
 pub use state::StateError;
 pub use straggler::Straggler;
+pub use watchdog::{Blocked, Watchdog};
 pub use yield_now::{need_yield, yield_now};
 
 /// What the macros expand to; not for anybody else.

@@ -22,7 +22,7 @@
 //! Invariant (Pinned): a task lives in a `Counted` from its creation, and the future is never moved out of
 //! it, only dropped in place.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -30,6 +30,7 @@ use std::task::{Context, Poll};
 
 use crate::counted::Counted;
 use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
+use crate::running::Running;
 
 /// An item as its handle sees it.
 pub(crate) trait Joinable<T>: Item {
@@ -133,7 +134,7 @@ impl<F: Future + 'static> Item for Task<F> {
     }
 
     #[inline]
-    fn poll(&self, cx: &mut Context<'_>, running: &Cell<u64>) -> Poll<()> {
+    fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()> {
         running.set(self.header.id.0);
         if self.header.state.get() != State::Future {
             return if self.header.is_finished() { Poll::Ready(()) } else { Poll::Pending };

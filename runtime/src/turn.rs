@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub(crate) use self::run::{poll, should_yield};
+pub(crate) use self::run::{poll_alone, should_yield};
 use self::run::{run_rounds, run_timed};
 use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
@@ -16,6 +16,7 @@ use crate::phases::Phase;
 use crate::run_queue::{MAIL, NONE, ROOT};
 use crate::shared::{Life, Shared};
 use crate::wake;
+use crate::watchdog::Nobody;
 
 mod run;
 
@@ -58,9 +59,12 @@ pub(crate) fn turn(
     collect_inbox(shared);
     if shared.home.queue.has_lanes() || shared.config.slow_items.is_some() {
         run_timed(shared, root, began);
+    } else if let Some(watch) = &shared.watch {
+        run_rounds(shared, root, began, watch.pulse());
     } else {
-        run_rounds(shared, root, began);
+        run_rounds(shared, root, began, Nobody);
     }
+    shared.rest();
     if shared.phases.any(Phase::Idle) && !has_work(shared) {
         shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
         run_phase(shared, root, Phase::Idle);
@@ -127,7 +131,7 @@ fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
     note_lag(shared, shared.clock.now(), entered);
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
-    inbox.unpark();
+    shared.awake();
     shared.more_events.set(reactor.saturated());
     add(&shared.counters.parked, shared.clock.refresh().saturating_sub(entered));
     waited
@@ -185,7 +189,7 @@ fn park_paused(shared: &Shared, until: Nanos, limit: Option<Duration>) -> io::Re
             other => other,
         },
     };
-    inbox.unpark();
+    shared.awake();
     shared.more_events.set(shared.reactor.saturated());
     waited
 }
@@ -237,7 +241,10 @@ fn collect_inbox(shared: &Shared) {
 
 fn collect_mail(shared: &Shared) {
     for _ in 0..COLLECT_LIMIT {
-        let Some(message) = shared.mailbox.receive() else { return };
+        let Some(message) = shared.mailbox.receive() else { return shared.rest() };
+        if let Some(watch) = &shared.watch {
+            watch.takes_mail();
+        }
         // It runs no user code but destructors, of what was cancelled, and wakers.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message(shared))) {
             shared.unobserved("a message from another thread", payload);
@@ -268,7 +275,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
             continue;
         }
         if let Some(entry) = queue.take_out_of_order(slot) {
-            let done = poll(shared, root, &entry);
+            let done = poll_alone(shared, root, &entry);
             ran += 1;
             if done {
                 // Queued once more, so that the loop does not sleep on the root future's output.
@@ -277,6 +284,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
         }
     }
     add(&shared.counters.items_run, ran);
+    shared.rest();
 }
 
 #[cfg(test)]
