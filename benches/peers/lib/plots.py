@@ -72,8 +72,9 @@ def short(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def bars(axes, title, found, unit):
-    """Horizontal bars, the shortest on top: the median, a line to the minimum and the upper quarter."""
+def bars(axes, title, found, unit, most):
+    """Horizontal bars, the shortest on top: the median, a line to the minimum and the upper quarter. There is
+    room for `most`, so that bars are alike in all charts of a figure."""
     rows = []
     for peer, values in found.items():
         if values:
@@ -92,6 +93,7 @@ def bars(axes, title, found, unit):
         if row[3].startswith(OURS):
             text.set_fontweight("bold")
     axes.set_xlim(0, longest * 1.16)
+    axes.set_ylim(len(rows) - most - 0.5, len(rows) - 0.5)
     axes.set_title(title)
     axes.set_xlabel(unit)
     axes.tick_params(axis="y", length=0)
@@ -111,7 +113,7 @@ def panel(pyplot, results, shown, kind, unit, columns=3):
         axes.set_visible(False)
     for axes, (case, title, column) in zip(grid.flat, present):
         found = {peer: results.values(kind, case, peer, column) for peer in results[kind][case]}
-        bars(axes, title, found, unit if column == 0 or kind != "time" else "us")
+        bars(axes, title, found, unit if column == 0 or kind != "time" else "us", most)
     figure.tight_layout(w_pad=1.5, h_pad=1.8)
     return svg(pyplot, figure)
 

@@ -128,7 +128,7 @@ def parts(results):
         + simple(results, "memory", {"parked": "parked task, allocated"}, 1))
     feet = results.get("footprint", {}).get("echo server")
     if feet:
-        rows = [[peer, *(number(n) for n in found[-1])] for peer, found in feet.items()]
+        rows = [[peer, *(number(n) for n in found[-1][0])] for peer, found in feet.items()]
         yield "Footprint", (
             "A minimal echo server: outside crates, CPU seconds of a clean release build, KiB stripped.\n\n"
             + table(["server", "crates", "build", "size"], rows))

@@ -4,7 +4,8 @@
 //! - `work`: the workloads, each written once against those traits.
 //! - `bin/on-NAME.rs`: one program for each peer, which implements the traits in the shape in which that
 //!   runtime is at its best, and serves echo as one would write it there.
-//! - `bin/load.rs`: the client of the servers. `bin/http.rs`: hyper's hello world.
+//! - `../ours`: the same for Loopline, and hyper's hello world.
+//! - `bin/load.rs`: the client of the servers.
 //! - `program`: the command line of all `on-NAME`. `measure`: clocks and rounds.
 //!
 //! `../run` starts them and compares.

@@ -1,5 +1,5 @@
-//! Ours: `loopline` is tasks, `loopline-callback` and, for descriptors, `loopline-task` what they say; `NAME-on-loopline`: the channels and locks of others on our
-//! loop, so that nothing else differs.
+//! Loopline: `loopline` is tasks; `loopline-callback` and, for descriptors, `loopline-task` are what they say.
+//! `NAME-on-loopline`: the channels and locks of others on our loop, so that nothing else differs.
 
 use std::cell::Cell;
 use std::future::Future;
