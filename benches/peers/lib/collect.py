@@ -39,7 +39,8 @@ def times(results, quick, only=None):
         say(name)
         # Long ones cost seconds a round.
         mine = rounds if case.rounds > 1 else (3 if quick else rounds)
-        operations = case.operations // 2 if quick and case.rounds > 1 else case.operations
+        short = quick and case.rounds > 1 and case.operations > 10_000
+        operations = max(case.operations // 5, 10_000) if short else case.operations
         for _ in range(mine):
             for peer in peers:
                 found = programs.measure(peer, name, operations, case.rounds, case.threads)
