@@ -5,8 +5,10 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::task::Poll;
 
-use crate::measure::{Plan, thread_cpu};
+use super::{rounds, yield_once};
+use crate::measure::Plan;
 use crate::peer::Peer;
+use crate::program::Asked;
 
 /// The channels of one library, for numbers and for senders of answers.
 pub trait Channels: 'static {
@@ -37,14 +39,12 @@ pub trait Oneshot: 'static {
     fn answer(sender: Self::Sender, message: u64);
 }
 
-pub struct Ours;
-pub struct Tokio;
-pub struct LocalSync;
-pub struct LocalChannel;
-
+/// The traits above for one library, for libraries whose names are alike: the bounded channel's module, the
+/// unbounded one's types, the oneshot's module.
+#[macro_export]
 macro_rules! channels {
-    ($library:ident, $($mpsc:ident)::*) => {
-        impl Channels for $library {
+    ($library:ident, $($mpsc:ident)::*, ($sender:path, $receiver:path, $channel:expr), $($oneshot:ident)::*) => {
+        impl $crate::work::channel::Channels for $library {
             type Sender = $($mpsc)::*::Sender<u64>;
             type Receiver = $($mpsc)::*::Receiver<u64>;
 
@@ -64,13 +64,13 @@ macro_rules! channels {
             }
         }
 
-        impl Oneshot for $library {
-            type Sender = oneshots::$library::Sender<u64>;
-            type Receiver = oneshots::$library::Receiver<u64>;
+        impl $crate::work::channel::Oneshot for $library {
+            type Sender = $($oneshot)::*::Sender<u64>;
+            type Receiver = $($oneshot)::*::Receiver<u64>;
 
             #[inline]
             fn oneshot() -> (Self::Sender, Self::Receiver) {
-                oneshots::$library::channel()
+                $($oneshot)::*::channel()
             }
 
             #[inline]
@@ -78,27 +78,16 @@ macro_rules! channels {
                 sender.send(message).expect("the receiver lives");
             }
         }
+
+        $crate::unbounded!($library, $sender, $receiver, $channel);
     };
 }
 
-mod local_bounded {
-    pub use local_sync::mpsc::bounded::{Rx as Receiver, Tx as Sender, channel};
-}
-
-mod oneshots {
-    #![allow(non_snake_case)]
-    pub use local_sync::oneshot as LocalSync;
-    pub use loopline::sync::oneshot as Ours;
-    pub use tokio::sync::oneshot as Tokio;
-}
-
-channels!(Ours, loopline::sync::mpsc);
-channels!(Tokio, tokio::sync::mpsc);
-channels!(LocalSync, local_bounded);
-
+/// [`Unbounded`] alone.
+#[macro_export]
 macro_rules! unbounded {
     ($library:ident, $sender:path, $receiver:path, $channel:expr) => {
-        impl Unbounded for $library {
+        impl $crate::work::channel::Unbounded for $library {
             type Sender<T: 'static> = $sender;
             type Receiver<T: 'static> = $receiver;
 
@@ -122,47 +111,30 @@ macro_rules! unbounded {
     };
 }
 
-unbounded!(
-    Ours,
-    loopline::sync::mpsc::UnboundedSender<T>,
-    loopline::sync::mpsc::UnboundedReceiver<T>,
-    loopline::sync::mpsc::unbounded_channel()
-);
-unbounded!(
-    Tokio,
-    tokio::sync::mpsc::UnboundedSender<T>,
-    tokio::sync::mpsc::UnboundedReceiver<T>,
-    tokio::sync::mpsc::unbounded_channel()
-);
-unbounded!(
-    LocalSync,
-    local_sync::mpsc::unbounded::Tx<T>,
-    local_sync::mpsc::unbounded::Rx<T>,
-    local_sync::mpsc::unbounded::channel()
-);
-unbounded!(
-    LocalChannel,
-    local_channel::mpsc::Sender<T>,
-    local_channel::mpsc::Receiver<T>,
-    local_channel::mpsc::channel()
-);
+/// `channel:CAPACITY`, `channel_unbounded`, `oneshot`, `oneshot_request`, `oneshot_alone`.
+pub fn run<P: Peer, C: Channels + Unbounded + Oneshot>(asked: &Asked) -> bool {
+    let plan = asked.plan;
+    match asked.case.as_str() {
+        "channel" => bounded::<P, C>(plan, asked.parameter),
+        "oneshot" => oneshot::<P, C>(plan),
+        "oneshot_request" => request::<P, C>(plan),
+        "oneshot_alone" => oneshot_alone::<P, C>(plan),
+        _ => return run_unbounded::<P, C>(asked),
+    }
+    true
+}
 
-/// Runs `work` for each round, in a task, and reports what a message took.
-fn rounds<P: Peer, F>(plan: Plan, work: impl Fn(P, usize) -> F + 'static)
-where
-    F: Future<Output = ()> + 'static,
-{
-    P::run(move |peer| async move {
-        for counted in plan.rounds() {
-            let began = thread_cpu();
-            work(peer, plan.operations).await;
-            plan.report(counted, thread_cpu() - began);
-        }
-    });
+/// `channel_unbounded`, for a library that has no other.
+pub fn run_unbounded<P: Peer, C: Unbounded>(asked: &Asked) -> bool {
+    if asked.case != "channel_unbounded" {
+        return false;
+    }
+    unbounded::<P, C>(asked.plan);
+    true
 }
 
 /// One task sends, one receives.
-pub fn bounded<P: Peer, C: Channels>(plan: Plan, capacity: usize) {
+fn bounded<P: Peer, C: Channels>(plan: Plan, capacity: usize) {
     rounds::<P, _>(plan, move |peer, operations| async move {
         let (sender, mut receiver) = C::bounded(capacity);
         let sending = peer.spawn(async move {
@@ -184,14 +156,14 @@ pub fn bounded<P: Peer, C: Channels>(plan: Plan, capacity: usize) {
 }
 
 /// One task sends and lets the other run every 64 messages.
-pub fn unbounded<P: Peer, C: Unbounded>(plan: Plan) {
+fn unbounded<P: Peer, C: Unbounded>(plan: Plan) {
     rounds::<P, _>(plan, move |peer, operations| async move {
         let (sender, mut receiver) = C::unbounded::<u64>();
         let sending = peer.spawn(async move {
             for n in 0..operations as u64 {
                 C::send(&sender, n);
                 if n % 64 == 63 {
-                    crate::task::yield_once().await;
+                    yield_once().await;
                 }
             }
             0
@@ -210,7 +182,7 @@ pub fn unbounded<P: Peer, C: Unbounded>(plan: Plan) {
 
 /// One task asks and awaits, the other answers; each question is a oneshot sender in a channel of the same
 /// library.
-pub fn request<P: Peer, C: Unbounded + Oneshot>(plan: Plan) {
+fn request<P: Peer, C: Unbounded + Oneshot>(plan: Plan) {
     rounds::<P, _>(plan, move |peer, operations| async move {
         let (sender, mut receiver) = <C as Unbounded>::unbounded::<<C as Oneshot>::Sender>();
         let answering = peer.spawn(async move {
@@ -235,7 +207,7 @@ pub fn request<P: Peer, C: Unbounded + Oneshot>(plan: Plan) {
 }
 
 /// A task awaits the answer of another that it spawns for it.
-pub fn oneshot<P: Peer, C: Oneshot>(plan: Plan) {
+fn oneshot<P: Peer, C: Oneshot>(plan: Plan) {
     rounds::<P, _>(plan, move |peer, operations| async move {
         for n in 0..operations as u64 {
             let (answer, answered) = C::oneshot();
@@ -249,7 +221,7 @@ pub fn oneshot<P: Peer, C: Oneshot>(plan: Plan) {
 }
 
 /// A channel is made, waited at, answered and read, all by one task: the channel alone.
-pub fn oneshot_alone<P: Peer, C: Oneshot>(plan: Plan) {
+fn oneshot_alone<P: Peer, C: Oneshot>(plan: Plan) {
     rounds::<P, _>(plan, move |_, operations| async move {
         for n in 0..operations as u64 {
             let (answer, answered) = C::oneshot();
@@ -258,7 +230,7 @@ pub fn oneshot_alone<P: Peer, C: Oneshot>(plan: Plan) {
             C::answer(answer, n);
             black_box(answered.await);
             if n % 64 == 63 {
-                crate::task::yield_once().await;
+                yield_once().await;
             }
         }
     });
