@@ -124,11 +124,7 @@ impl Screen {
             AtomEnum::ATOM,
             &[delete],
         )?;
-        let (first_key, last_key) =
-            (connection.setup().min_keycode, connection.setup().max_keycode);
-        let keys = connection.get_keyboard_mapping(first_key, last_key - first_key + 1)?.reply()?;
-        let each = usize::from(keys.keysyms_per_keycode).max(1);
-        let symbols = keys.keysyms.chunks(each).map(|symbols| symbols[0]).collect();
+        let (first_key, symbols) = symbols(&connection)?;
         let font = connection.generate_id()?;
         if connection.open_font(font, b"9x15")?.check().is_err() {
             connection.open_font(font, b"fixed")?; // small, and always there
@@ -225,6 +221,14 @@ const BLUE: u32 = 0x2b_4c_7e;
 const ESCAPE: u32 = 0xff1b;
 const LATIN_C: u32 = 'c' as u32;
 const LATIN_Q: u32 = 'q' as u32;
+
+/// Asks the X server what is on the keys. Returns the first key's number, and a symbol for each.
+fn symbols(connection: &RustConnection) -> Result<(u8, Vec<u32>), Box<dyn Error>> {
+    let (first, last) = (connection.setup().min_keycode, connection.setup().max_keycode);
+    let keys = connection.get_keyboard_mapping(first, last - first + 1)?.reply()?;
+    let each = usize::from(keys.keysyms_per_keycode).max(1);
+    Ok((first, keys.keysyms.chunks(each).map(|symbols| symbols[0]).collect()))
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut event_loop = EventLoop::<Screen>::new()?;
