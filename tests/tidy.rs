@@ -77,7 +77,7 @@ const FILE_LINES: usize = 400;
 /// Tests are lists of sentences, read one at a time.
 const TEST_FILE_LINES: usize = 500;
 /// Files that are longer for a reason.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[("tests/tidy.rs", "the rules, and their tables")];
 const FUNCTION_LINES: usize = 70;
 /// A model test holds its model.
 const TEST_FUNCTION_LINES: usize = 100;

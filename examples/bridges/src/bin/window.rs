@@ -115,15 +115,7 @@ impl Screen {
             AtomEnum::STRING,
             title,
         )?;
-        let protocols = connection.intern_atom(false, b"WM_PROTOCOLS")?.reply()?.atom;
-        let delete = connection.intern_atom(false, b"WM_DELETE_WINDOW")?.reply()?.atom;
-        connection.change_property32(
-            PropMode::REPLACE,
-            window,
-            protocols,
-            AtomEnum::ATOM,
-            &[delete],
-        )?;
+        let delete = ask_before_closing(&connection, window)?;
         let (first_key, symbols) = symbols(&connection)?;
         let font = connection.generate_id()?;
         if connection.open_font(font, b"9x15")?.check().is_err() {
@@ -212,6 +204,20 @@ impl Screen {
             self.lines.pop_front();
         }
     }
+}
+
+/// Has the window manager ask, instead of cutting the connection. Returns what it asks with.
+fn ask_before_closing(connection: &RustConnection, window: u32) -> Result<u32, Box<dyn Error>> {
+    let protocols = connection.intern_atom(false, b"WM_PROTOCOLS")?.reply()?.atom;
+    let delete = connection.intern_atom(false, b"WM_DELETE_WINDOW")?.reply()?.atom;
+    connection.change_property32(
+        PropMode::REPLACE,
+        window,
+        protocols,
+        AtomEnum::ATOM,
+        &[delete],
+    )?;
+    Ok(delete)
 }
 
 // Of a screen with 24 bits a pixel; and the symbols of three keys.
