@@ -20,6 +20,7 @@ const LEVELS: &[&[&str]] = &[
         "waits",
         "once",
         "locals",
+        "host",
     ],
     &["run_queue", "item", "config"],
     &["straggler"],
@@ -28,6 +29,7 @@ const LEVELS: &[&[&str]] = &[
     &["reactor", "phases", "task", "wait_list"],
     &["closing"],
     &["shared"],
+    &["hosting"],
     &["current", "items", "turn"],
     &["join", "sleep", "phase", "registration", "outside", "waiters", "deadlock"],
     &["yield_now", "macros"],
@@ -38,7 +40,7 @@ const LEVELS: &[&[&str]] = &[
     &["handle", "time"],
     &["lane", "shutdown"],
     &["event_loop", "remote", "join_set"],
-    &["builder"],
+    &["builder", "guest"],
     &["entry", "per_core"],
 ];
 
@@ -76,6 +78,7 @@ const ENDS: &[&str] = &[
     "ends_with_items",
     "ends_with_registrations",
     "shuts_down",
+    "shuts_down_guest",
     "ends_with_waiting",
     "block_on",
     "block_on_paused",

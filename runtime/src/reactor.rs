@@ -17,6 +17,7 @@ use std::time::Duration;
 use mio::{Registry, Token};
 use slab::Slab;
 
+use crate::clock::{NEVER, Nanos};
 use crate::fork::Stamp;
 use crate::wake::Word;
 
@@ -43,6 +44,9 @@ const INDEX_BITS: u32 = 20;
 /// The token of the notifier: no index reaches it.
 pub(crate) const NOTIFIER: Token = Token(usize::MAX);
 
+/// The token of the alarm: no index reaches it.
+const ALARM: Token = Token(usize::MAX - 1);
+
 /// One registered source.
 struct Entry {
     token: usize,
@@ -66,6 +70,8 @@ pub(crate) struct Reactor {
     rest: RefCell<Vec<Waker>>,
     /// The process that may use the poller.
     stamp: Stamp,
+    /// When the alarm goes off, on the system's clock.
+    alarm: Cell<Nanos>,
 }
 
 impl Reactor {
@@ -77,6 +83,7 @@ impl Reactor {
             generation: Cell::new(0),
             rest: RefCell::default(),
             stamp: Stamp::here(),
+            alarm: Cell::new(NEVER),
         })
     }
 
@@ -117,6 +124,46 @@ impl Reactor {
         self.poller.len()
     }
 
+    /// Whether the last wait brought events of sources.
+    pub(crate) fn any_harvested_source(&self) -> bool {
+        self.poller.any(|token| token != NOTIFIER.0 && token != ALARM.0)
+    }
+
+    /// Returns the poller, for whoever waits on its descriptor.
+    pub(crate) fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// Has the poller's descriptor become readable at a time on the system's clock, which is `timeout` from
+    /// now, or earlier: an alarm that is set for earlier stays as it is.
+    pub(crate) fn set_alarm(
+        &self,
+        at: Nanos,
+        timeout: impl FnOnce() -> Duration,
+    ) -> io::Result<()> {
+        if at < self.alarm.get() {
+            self.poller.set_alarm(timeout(), ALARM)?;
+            self.alarm.set(at);
+        }
+        Ok(())
+    }
+
+    /// Gives up the alarm.
+    pub(crate) fn end_alarm(&self) {
+        self.alarm.set(NEVER);
+        if !self.stamp.is_foreign() {
+            self.poller.end_alarm();
+        }
+    }
+
+    /// An event of none of the sources.
+    #[cold]
+    fn stray(&self, token: usize) {
+        if token == ALARM.0 {
+            self.alarm.set(NEVER);
+        }
+    }
+
     /// Reorders the events of the last wait.
     pub(crate) fn shuffle(&self, shuffle: impl FnOnce(&mut [usize])) {
         self.poller.shuffle(shuffle);
@@ -132,9 +179,9 @@ impl Reactor {
         let sources = self.sources.borrow();
         self.poller.drain(|token, found| {
             let index = token & ((1 << INDEX_BITS) - 1);
-            let Some(entry) = sources.get(index) else { return };
+            let Some(entry) = sources.get(index) else { return self.stray(token) };
             if token != entry.token {
-                // The notifier, or a source that is gone.
+                // A source that is gone.
                 return;
             }
             // The same call twice: asked here, the first needs no bits decoded.
@@ -194,7 +241,7 @@ impl Reactor {
         let number = number.unwrap_or(-1);
         let entry = Entry { token, ledger: ledger.clone(), number, _claim: claim };
         self.sources.borrow_mut().insert(entry);
-        if index >= (1 << INDEX_BITS) - 1 {
+        if index >= (1 << INDEX_BITS) - 2 {
             self.sources.borrow_mut().remove(index);
             return Err(io::Error::other("too many sources are registered with this event loop"));
         }

@@ -18,6 +18,7 @@ use crate::clock::{LoopClock, Nanos};
 use crate::closing::Closing;
 use crate::config::{Config, Counters, PanicPolicy, Stats};
 use crate::fork::Stamp;
+use crate::host::Host;
 use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) chance: Chance,
     pub(crate) state: StateCell,
     pub(crate) phases: Phases,
+    pub(crate) host: Host,
     pub(crate) mailbox: Arc<Mailbox<Message>>,
     /// Threads for blocking jobs; none until there is one.
     pub(crate) pool: Pool,
@@ -173,6 +175,7 @@ impl Shared {
             chance: parts.chance,
             state: parts.state,
             phases: Phases::default(),
+            host: Host::default(),
             mailbox: Arc::new(Mailbox::new(inbox)),
             pool: Pool::new(parts.config.blocking_threads, parts.config.blocking_idle),
             config: parts.config,
@@ -220,6 +223,11 @@ impl Shared {
         }
         self.next_id.set(id + 1);
         TaskId(id)
+    }
+
+    /// Whether the next turn would find something to run without waiting for the system.
+    pub(crate) fn has_work(&self) -> bool {
+        self.home.queue.due() != 0 || self.home.number.inbox().pending() || self.more_events.get()
     }
 
     /// Interrupts the wait of whoever will call `turn`, if this is not inside one.

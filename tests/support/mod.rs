@@ -8,7 +8,13 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use loopline::{Builder, Clock, EventLoop, Handle, RunError, StateError, Stats, Straggler};
+use loopline::{Builder, Clock, EventLoop, Guest, Handle, RunError, StateError, Stats, Straggler};
+
+#[cfg(all(target_os = "linux", not(loopline_portable_park)))]
+pub mod guests;
+#[cfg(not(all(target_os = "linux", not(loopline_portable_park))))]
+#[path = "owned.rs"]
+pub mod guests;
 
 /// An event loop of a test. It ends in [`closes_clean`] or [`ends_with_items`]; one that is merely
 /// dropped ends the process, because a panic could be contained by another loop whose task owns it.
@@ -25,9 +31,49 @@ impl<S> TestLoop<S> {
         Self { event_loop: Some(event_loop), made_at: Location::caller() }
     }
 
+    /// Makes a guest of the loop; [`TestLoop::take_back`] ends that.
+    pub fn lend(mut self) -> Guest<S> {
+        self.event_loop.take().expect("a loop that has not ended").into_guest()
+    }
+
+    #[track_caller]
+    pub fn take_back(guest: Guest<S>) -> Self {
+        Self::new(Ok(guest.into_event_loop()))
+    }
+
     /// Gives the loop away, to whom its end is up then; tests/tidy.rs asks each user for a reason.
     pub fn unguarded(mut self) -> EventLoop<S> {
         self.event_loop.take().expect("a loop that has not ended")
+    }
+}
+
+/// In the place of the loop's own: see [`guests`].
+impl<S> TestLoop<S> {
+    #[track_caller]
+    pub fn run(&mut self, state: &mut S) -> Result<(), RunError> {
+        match guests::run_as_guests() {
+            true => guests::run(self, state),
+            false => (**self).run(state),
+        }
+    }
+
+    #[track_caller]
+    pub fn run_until<F: Future>(
+        &mut self,
+        state: &mut S,
+        future: F,
+    ) -> Result<F::Output, RunError> {
+        match guests::run_as_guests() {
+            true => guests::run_until(self, state, future),
+            false => (**self).run_until(state, future),
+        }
+    }
+}
+
+impl TestLoop<()> {
+    #[track_caller]
+    pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
+        self.run_until(&mut (), future)
     }
 }
 
@@ -143,6 +189,19 @@ pub fn shuts_down<S>(
     let event_loop = event_loop.unguarded();
     let handle = event_loop.handle();
     let ended = event_loop.shutdown(state, grace);
+    is_gone(handle);
+    ended
+}
+
+/// As `shuts_down`, of a guest.
+#[track_caller]
+pub fn shuts_down_guest<S>(
+    guest: Guest<S>,
+    state: &mut S,
+    grace: Duration,
+) -> Result<Vec<Straggler>, RunError> {
+    let handle = guest.handle();
+    let ended = guest.shutdown(state, grace);
     is_gone(handle);
     ended
 }

@@ -6,10 +6,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use mio::{Poll, Registry};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Registry, Token};
 
 use super::Ready;
 
@@ -28,7 +29,13 @@ pub(crate) struct Poller {
     len: Cell<usize>,
     /// Set once the kernel has refused `epoll_pwait2`.
     coarse: Cell<bool>,
+    /// A timer in the poller that makes `fd` readable, for whoever waits on that from outside. Never read:
+    /// it is registered for edges, so each time it goes off is one event.
+    alarm: RefCell<Option<OwnedFd>>,
 }
+
+/// Whether the poller's descriptor can tell of deadlines.
+pub(crate) const TELLS_TIME: bool = true;
 
 impl Poller {
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
@@ -40,6 +47,7 @@ impl Poller {
             events: RefCell::new(vec![empty; capacity].into_boxed_slice()),
             len: Cell::new(0),
             coarse: Cell::new(false),
+            alarm: RefCell::new(None),
         })
     }
 
@@ -54,6 +62,12 @@ impl Poller {
 
     pub(crate) fn len(&self) -> usize {
         self.len.get()
+    }
+
+    /// Whether the last wait brought a token of this kind.
+    pub(crate) fn any(&self, is_it: impl FnMut(usize) -> bool) -> bool {
+        let events = self.events.borrow();
+        events[..self.len.get()].iter().map(|event| event.u64 as usize).any(is_it)
     }
 
     pub(crate) fn saturated(&self) -> bool {
@@ -82,6 +96,50 @@ impl Poller {
         Ok(())
     }
 
+    /// Has a wait bring that many events at least.
+    pub(crate) fn make_room(&self, least: usize) {
+        let mut events = self.events.borrow_mut();
+        if events.len() < least {
+            let empty = libc::epoll_event { events: 0, u64: 0 };
+            *events = vec![empty; least].into_boxed_slice();
+        }
+    }
+
+    /// Sets the alarm anew; the first time makes it.
+    pub(crate) fn set_alarm(&self, timeout: Duration, token: Token) -> io::Result<()> {
+        let mut alarm = self.alarm.borrow_mut();
+        let timer = match &mut *alarm {
+            Some(timer) => timer,
+            none => {
+                let timer = make_timer()?;
+                let (raw, interest) = (timer.as_raw_fd(), Interest::READABLE);
+                self.poll.registry().register(&mut SourceFd(&raw), token, interest)?;
+                none.insert(timer)
+            }
+        };
+        set_timer(timer, timeout)
+    }
+
+    pub(crate) fn end_alarm(&self) {
+        if let Some(timer) = self.alarm.take() {
+            // Before it is closed: a forked child may hold a copy. Nothing else can fail here.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&timer.as_raw_fd()));
+        }
+    }
+
+    /// Waits as a host does that knows nothing but the descriptor.
+    pub(crate) fn await_readable(&self) -> io::Result<()> {
+        let mut host = libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 };
+        loop {
+            // SAFETY: one entry, which is borrowed for the time of the call.
+            let found = unsafe { libc::poll(&raw mut host, 1, -1) };
+            match check(libc::c_long::from(found)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
     /// Hands out the events of the last wait.
     pub(crate) fn drain(&self, mut event: impl FnMut(usize, Found)) {
         let events = self.events.borrow();
@@ -98,6 +156,12 @@ impl Poller {
         shuffle(&mut order);
         let shuffled: Vec<_> = order.into_iter().map(|index| events[index]).collect();
         events[..shuffled.len()].copy_from_slice(&shuffled);
+    }
+}
+
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
     }
 }
 
@@ -200,6 +264,31 @@ fn is_refusal(error: &io::Error) -> bool {
 struct KernelTimespec {
     seconds: i64,
     nanos: i64,
+}
+
+/// Makes a timer by the monotonic clock, which is not set.
+fn make_timer() -> io::Result<OwnedFd> {
+    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+    // SAFETY: takes two integers and touches no memory of ours.
+    let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+    check(libc::c_long::from(fd))?;
+    // SAFETY: a descriptor that was just made, which nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets a timer to go off once, after `timeout`.
+fn set_timer(timer: &OwnedFd, timeout: Duration) -> io::Result<()> {
+    // Zero would turn it off.
+    let timeout = timeout.clamp(Duration::from_nanos(1), LONGEST);
+    let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut spec = libc::itimerspec { it_interval: once, it_value: once };
+    spec.it_value.tv_sec = timeout.as_secs() as libc::time_t;
+    spec.it_value.tv_nsec = timeout.subsec_nanos() as _;
+    // SAFETY: `spec` outlives the call, which writes nothing: there is nowhere for the old setting.
+    let set = unsafe {
+        libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut())
+    };
+    check(libc::c_long::from(set)).map(|_| ())
 }
 
 /// Sets how late the kernel may fire this thread's timers, to save power; it never fires them early.
