@@ -65,6 +65,9 @@ pub mod guide {
 
     #[doc = include_str!("bytes.md")]
     pub mod bytes {}
+
+    #[doc = include_str!("hosts.md")]
+    pub mod hosts {}
 }
 
 /// What the macros refuse, each case with one that compiles.

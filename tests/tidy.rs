@@ -20,9 +20,8 @@ const LEVELS: &[&[&str]] = &[
         "waits",
         "once",
         "locals",
-        "host",
     ],
-    &["run_queue", "item", "config"],
+    &["run_queue", "item", "config", "host"],
     &["straggler"],
     &["inbox"],
     &["mailbox", "wake", "pool"],
@@ -41,7 +40,8 @@ const LEVELS: &[&[&str]] = &[
     &["lane", "shutdown"],
     &["event_loop", "remote", "join_set"],
     &["builder", "guest"],
-    &["entry", "per_core"],
+    &["entry"],
+    &["per_core"],
 ];
 
 /// The only files of the runtime with atomics.

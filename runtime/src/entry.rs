@@ -5,7 +5,7 @@ use std::future::Future;
 use crate::chance::{fresh_seed, seed_from_environment};
 use crate::clock::Clock;
 use crate::current::loop_runs_here;
-use crate::event_loop::{EventLoop, RunError};
+use crate::event_loop::{EventLoop, RunError, failed};
 
 /// Runs the future of an `async fn main`. An error of the event loop is printed, and ends the process
 /// with status 1.
@@ -107,31 +107,44 @@ pub fn test<F: Future>(make: impl FnOnce() -> F, options: TestOptions) -> F::Out
 }
 
 /// Runs a loop for a future, and drops it.
+#[track_caller]
+fn run_to_end<F: Future>(event_loop: EventLoop<()>, future: F) -> Result<F::Output, RunError> {
+    run_for(event_loop, future).1
+}
+
+/// Runs a loop for a future, and gives it back.
 ///
 /// With `LOOPLINE_TEST_GUEST` set, as the guest of a host that knows nothing but `poll(2)`: for tests, to see
 /// that they hold for loops inside others too.
 #[track_caller]
-fn run_to_end<F: Future>(mut event_loop: EventLoop<()>, future: F) -> Result<F::Output, RunError> {
+pub(crate) fn run_for<F: Future>(
+    mut event_loop: EventLoop<()>,
+    future: F,
+) -> (EventLoop<()>, Result<F::Output, RunError>) {
     if std::env::var_os("LOOPLINE_TEST_GUEST").is_some() {
         return run_as_guest(event_loop, future);
     }
-    event_loop.block_on(future)
+    let result = event_loop.block_on(future);
+    (event_loop, result)
 }
 
-fn run_as_guest<F: Future>(event_loop: EventLoop<()>, future: F) -> Result<F::Output, RunError> {
+fn run_as_guest<F: Future>(
+    event_loop: EventLoop<()>,
+    future: F,
+) -> (EventLoop<()>, Result<F::Output, RunError>) {
     if loop_runs_here() {
-        return Err(RunError::Nested);
+        return (event_loop, Err(RunError::Nested));
     }
     let mut guest = event_loop.into_guest();
     let mut turns = guest.until(future);
-    loop {
-        turns.await_readable().map_err(RunError::Io)?;
-        let (turn, output) = turns.turn(&mut ()).map_err(RunError::Io)?;
-        if let Some(output) = output {
-            return Ok(output);
+    let result = loop {
+        match turns.await_readable().and_then(|()| turns.turn(&mut ())) {
+            Ok((_, Some(output))) => break Ok(output),
+            Ok((turn, None)) if turn.stopped => break Err(RunError::Stopped),
+            Ok(_) => {}
+            Err(error) => break Err(failed(error)),
         }
-        if turn.stopped {
-            return Err(RunError::Stopped);
-        }
-    }
+    };
+    drop(turns);
+    (guest.into_event_loop(), result)
 }

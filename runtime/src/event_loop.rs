@@ -333,7 +333,7 @@ impl<S: 'static> fmt::Debug for EventLoop<S> {
 
 /// What a failed turn is to the caller of a run.
 #[cold]
-fn failed(error: io::Error) -> RunError {
+pub(crate) fn failed(error: io::Error) -> RunError {
     match error.get_ref() {
         Some(inner) if inner.is::<Forked>() => RunError::Forked,
         _ => RunError::Io(error),

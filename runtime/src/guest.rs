@@ -14,7 +14,7 @@ use crate::event_loop::{EventLoop, RunError, Turn};
 use crate::handle::Handle;
 use crate::shared::Shared;
 use crate::straggler::Straggler;
-use crate::turn::{Limit, Root, absorb, turn};
+use crate::turn::{Limit, Root, absorb, end_hosted, turn};
 
 #[cfg(any(
     target_os = "linux",
@@ -145,7 +145,9 @@ impl<S: 'static> Guest<S> {
         let ran = || shared.counters.items_run.get() - before;
         let stopped = shared.state.park(state, || {
             shared.enter(|| {
-                turn(shared, root, Limit::Host)?;
+                let turned = turn(shared, root, Limit::Host);
+                end_hosted(shared);
+                turned?;
                 let rest = ran() - (shared.phases.around_waits.get() - around_waits);
                 shared.host.before_park.set(rest != 0);
                 Ok::<bool, io::Error>(shared.stop.take())

@@ -18,9 +18,13 @@ impl Shared {
         self.host.waits.set(hosted);
         self.host.asks.set(false);
         self.host.before_park.set(false);
-        if hosted {
+        if hosted && self.reactor.stamp().is_foreign() {
+            // Its turns are errors.
+        } else if hosted {
             // Notifier and alarm alone must not fill the buffer: there would always seem to be more.
             self.reactor.poller().make_room(3);
+            // If that fails it is tried again when it is needed, and then the turn says so.
+            let _ = self.reactor.make_alarm();
             self.settle_outside_turn();
         } else {
             self.home.number.inbox().set_host(None);

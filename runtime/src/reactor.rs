@@ -134,6 +134,11 @@ impl Reactor {
         &self.poller
     }
 
+    /// Makes the alarm ahead of its need: then it takes its descriptor here, and no other's later.
+    pub(crate) fn make_alarm(&self) -> io::Result<()> {
+        self.poller.make_alarm(ALARM)
+    }
+
     /// Has the poller's descriptor become readable at a time on the system's clock, which is `timeout` from
     /// now, or earlier: an alarm that is set for earlier stays as it is.
     pub(crate) fn set_alarm(
@@ -142,7 +147,8 @@ impl Reactor {
         timeout: impl FnOnce() -> Duration,
     ) -> io::Result<()> {
         if at < self.alarm.get() {
-            self.poller.set_alarm(timeout(), ALARM)?;
+            self.make_alarm()?;
+            self.poller.set_alarm(timeout())?;
             self.alarm.set(at);
         }
         Ok(())

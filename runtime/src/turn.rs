@@ -91,7 +91,9 @@ fn park(shared: &Shared, limit: Limit) -> io::Result<()> {
     let paused = shared.clock.is_paused();
     let looks = match limit {
         Limit::Look => true,
-        Limit::Host => !paused,
+        // What ran before the host's wait was noted by `end_hosted`.
+        Limit::Host if !paused => return harvest(shared),
+        Limit::Host => false,
         Limit::None | Limit::Time(_) => !paused && shared.phases.any(Phase::Idle),
     };
     if looks || shared.has_work() || shared.stop.get() {
@@ -138,17 +140,29 @@ fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
 
 /// Looks at the poller without waiting, and refreshes the clock. Items ran up to here.
 fn look(shared: &Shared) -> io::Result<()> {
+    let before = shared.clock.now();
+    let looked = harvest(shared);
+    note_lag(shared, before, shared.clock.now());
+    looked
+}
+
+/// Looks at the poller without waiting, and refreshes the clock.
+fn harvest(shared: &Shared) -> io::Result<()> {
     loop {
         match shared.reactor.park(Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => {
                 shared.more_events.set(shared.reactor.saturated());
-                let before = shared.clock.now();
-                note_lag(shared, before, shared.clock.refresh());
+                shared.clock.refresh();
                 return other;
             }
         }
     }
+}
+
+/// Ends a turn after which a host waits: items ran up to here.
+pub(crate) fn end_hosted(shared: &Shared) {
+    note_lag(shared, shared.clock.now(), shared.clock.read());
 }
 
 /// Parks under a paused clock: time jumps to the deadline if nothing is there now. With no deadline

@@ -7,13 +7,17 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
 
-use loopline::{CurrentError, Guest, Handle, RunError};
+use loopline::{CurrentError, Guest, Handle, RunError, Turn};
 
 use super::TestLoop;
+
+/// The process that the tests began in.
+static PROCESS: OnceLock<u32> = OnceLock::new();
 
 /// Whether loops are run as guests. Looked up once: that allocates, and some tests count allocations.
 pub fn run_as_guests() -> bool {
     static ASKED: OnceLock<bool> = OnceLock::new();
+    PROCESS.get_or_init(std::process::id);
     *ASKED.get_or_init(|| std::env::var_os("LOOPLINE_TEST_GUEST").is_some())
 }
 
@@ -40,6 +44,28 @@ pub fn poll_readable(fd: &impl AsFd, milliseconds: i32) -> bool {
     }
 }
 
+/// Whether a guest asks for a turn.
+pub fn is_readable<S>(guest: &Guest<S>) -> bool {
+    poll_readable(guest, 0)
+}
+
+/// Waits for the descriptor and runs a turn.
+pub fn host_once<S>(guest: &Guest<S>, state: &mut S) -> Turn {
+    wait_readable(guest);
+    guest.turn(state).unwrap()
+}
+
+/// Runs turns as long as the descriptor asks for them; returns how many.
+pub fn host_until_quiet<S>(guest: &Guest<S>, state: &mut S) -> usize {
+    let mut turns = 0;
+    while is_readable(guest) {
+        guest.turn(state).unwrap();
+        turns += 1;
+        assert!(turns < 10_000, "a guest that is never quiet");
+    }
+    turns
+}
+
 /// A loop of a test while it is a guest; it goes back into its guard, whatever happens.
 struct Hosted<'a, S: 'static> {
     guard: &'a mut TestLoop<S>,
@@ -48,12 +74,17 @@ struct Hosted<'a, S: 'static> {
 
 impl<'a, S> Hosted<'a, S> {
     fn begin(guard: &'a mut TestLoop<S>) -> Result<Self, RunError> {
-        // A run inside a turn is an error of `run`; turns inside turns of others are not.
-        if Handle::<()>::try_current() != Err(CurrentError::NoLoop) {
+        // A run inside a turn is an error of `run`; turns inside turns of others are not. A turn that was
+        // left behind in the parent process does not count.
+        let inside = Handle::<()>::try_current() != Err(CurrentError::NoLoop);
+        if inside && std::process::id() == *PROCESS.get_or_init(std::process::id) {
             return Err(RunError::Nested);
         }
         let guest = guard.event_loop.take().map(|event_loop| event_loop.into_guest());
-        Ok(Self { guard, guest })
+        let mut hosted = Self { guard, guest };
+        // An error in a forked child, where the host would wait for its parent's events.
+        hosted.guest().absorb().map_err(failed)?;
+        Ok(hosted)
     }
 
     fn guest(&mut self) -> &mut Guest<S> {
@@ -67,12 +98,20 @@ impl<S> Drop for Hosted<'_, S> {
     }
 }
 
+/// What a failed turn is to the caller of a run.
+fn failed(error: std::io::Error) -> RunError {
+    match error.to_string().contains("forked") {
+        true => RunError::Forked,
+        false => RunError::Io(error),
+    }
+}
+
 pub fn run<S>(guard: &mut TestLoop<S>, state: &mut S) -> Result<(), RunError> {
     let mut hosted = Hosted::begin(guard)?;
     let guest = hosted.guest();
     while !guest.is_finished() {
         wait_readable(guest);
-        if guest.turn(state).map_err(RunError::Io)?.stopped {
+        if guest.turn(state).map_err(failed)?.stopped {
             break;
         }
     }
@@ -88,11 +127,12 @@ pub fn run_until<S, F: Future>(
     let mut turns = hosted.guest().until(future);
     loop {
         wait_readable(&turns);
-        let (turn, output) = turns.turn(state).map_err(RunError::Io)?;
+        let (turn, output) = turns.turn(state).map_err(failed)?;
         if let Some(output) = output {
             return Ok(output);
         }
         if turn.stopped {
+            turns.drop_with(state);
             return Err(RunError::Stopped);
         }
     }

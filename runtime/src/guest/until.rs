@@ -13,7 +13,7 @@ use crate::event_loop::{RootSlot, Turn};
 ///
 /// The future is polled in the same order as the items, and may borrow from the caller's frame. Its output
 /// is returned by the turn in which it is done. Dropping this drops the future, inside the loop but
-/// without the state.
+/// without the state; [`Until::drop_with`] lends it.
 ///
 /// # Examples
 ///
@@ -71,6 +71,16 @@ impl<'a, S: 'static, F: Future> Until<'a, S, F> {
             self.slot = None;
         }
         turned.map(|turn| (turn, self.output.take()))
+    }
+
+    /// Drops the future inside the loop, with the state at hand: what its destructors lend by
+    /// [`Handle::with`](crate::Handle::with).
+    pub fn drop_with(mut self, state: &mut S) {
+        self.slot = None;
+        let shared = self.guest.shared();
+        if let Some(future) = self.future.take() {
+            shared.state.park(state, || shared.enter(|| drop(future)));
+        }
     }
 
     /// Waits as a host does that knows nothing but the descriptor.

@@ -105,19 +105,22 @@ impl Poller {
         }
     }
 
-    /// Sets the alarm anew; the first time makes it.
-    pub(crate) fn set_alarm(&self, timeout: Duration, token: Token) -> io::Result<()> {
+    /// Makes the alarm, unless there is one.
+    pub(crate) fn make_alarm(&self, token: Token) -> io::Result<()> {
         let mut alarm = self.alarm.borrow_mut();
-        let timer = match &mut *alarm {
-            Some(timer) => timer,
-            none => {
-                let timer = make_timer()?;
-                let (raw, interest) = (timer.as_raw_fd(), Interest::READABLE);
-                self.poll.registry().register(&mut SourceFd(&raw), token, interest)?;
-                none.insert(timer)
-            }
-        };
-        set_timer(timer, timeout)
+        if alarm.is_none() {
+            let timer = make_timer()?;
+            let (raw, interest) = (timer.as_raw_fd(), Interest::READABLE);
+            self.poll.registry().register(&mut SourceFd(&raw), token, interest)?;
+            *alarm = Some(timer);
+        }
+        Ok(())
+    }
+
+    /// Sets the alarm anew.
+    pub(crate) fn set_alarm(&self, timeout: Duration) -> io::Result<()> {
+        let alarm = self.alarm.borrow();
+        alarm.as_ref().map_or(Ok(()), |timer| set_timer(timer, timeout))
     }
 
     pub(crate) fn end_alarm(&self) {
