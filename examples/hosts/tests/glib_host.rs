@@ -79,7 +79,7 @@ fn is_quiet(attach: Attach) {
         glib::timeout_add_local_once(Duration::from_millis(100), move || quits.quit());
         main_loop.run();
         assert_eq!(turns.get(), 0);
-        source.remove();
+        context.find_source_by_id(&source).unwrap().destroy();
         is_gone(handle);
     });
     closes_clean(event_loop::<()>());
