@@ -10,7 +10,7 @@ pub use self::source::attach_source;
 
 mod source;
 
-/// Runs a guest whenever its descriptor is readable, in the thread's default context; `each` is called after
+/// Runs a guest whenever its descriptor is readable, in GLib's default context; `each` is called after
 /// every turn. Removing the source drops the guest.
 ///
 /// Below the priority of everything else, so that a busy guest does not starve the host's idle sources.

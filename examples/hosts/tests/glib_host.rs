@@ -7,6 +7,7 @@ mod work;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,10 +20,13 @@ use work::workload;
 type Each = Box<dyn FnMut(&Guest<usize>, &mut usize, Turn) -> ControlFlow>;
 type Attach = fn(Guest<usize>, usize, Each) -> SourceId;
 
-/// Calls `f` with a default context of this thread's own.
+/// Calls `f` with GLib's default context, which one thread at a time may use.
 fn in_a_context(f: impl FnOnce(&MainContext)) {
-    let context = MainContext::new();
-    context.with_thread_default(|| f(&context)).unwrap();
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let context = MainContext::default();
+    let _acquired = context.acquire().unwrap();
+    f(&context);
 }
 
 fn drives(attach: Attach) {
@@ -79,7 +83,7 @@ fn is_quiet(attach: Attach) {
         glib::timeout_add_local_once(Duration::from_millis(100), move || quits.quit());
         main_loop.run();
         assert_eq!(turns.get(), 0);
-        context.find_source_by_id(&source).unwrap().destroy();
+        source.remove();
         is_gone(handle);
     });
     closes_clean(event_loop::<()>());

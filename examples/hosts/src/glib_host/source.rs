@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
+use std::ptr;
 use std::time::Instant;
 
 use glib::ffi::{self, GIOCondition, GSource, GSourceFuncs, gboolean, gpointer};
@@ -28,7 +29,7 @@ pub fn attach_source<S: 'static>(
         (&raw mut (*own).hosted).write(Box::into_raw(hosted));
         (*own).tag = ffi::g_source_add_unix_fd(source, fd, ffi::G_IO_IN);
         ffi::g_source_set_priority(source, ffi::G_PRIORITY_DEFAULT_IDLE);
-        let id = ffi::g_source_attach(source, ffi::g_main_context_get_thread_default());
+        let id = ffi::g_source_attach(source, ptr::null_mut());
         ffi::g_source_unref(source);
         from_glib(id)
     }
