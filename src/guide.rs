@@ -36,6 +36,9 @@ pub mod bytes {}
 #[doc = include_str!("guide/embedding.md")]
 pub mod embedding {}
 
+#[doc = include_str!("guide/hosts.md")]
+pub mod hosts {}
+
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
 

@@ -7,11 +7,11 @@
 
 pub use loopline_runtime::{
     Blocked, Builder, Cancelled, Child, ChildBuilder, Clock, Control, Core, CurrentError, Deadlock,
-    EventLoop, Graced, Graceful, Handle, InsertError, InsertErrorKind, ItemBuilder, JoinError,
-    JoinHandle, JoinSet, Lane, LaneError, PanicPolicy, PerCore, Remote, RemoteJoin, RunError,
-    Scope, Scoped, StateError, Stats, Straggler, TaskId, Turn, Wait, WaitError, Watchdog, block_on,
-    closing, join, per_core, race, scope, select, spawn, spawn_blocking, task_local, try_join,
-    try_scope, yield_now,
+    EventLoop, Graced, Graceful, Guest, Handle, InsertError, InsertErrorKind, ItemBuilder,
+    JoinError, JoinHandle, JoinSet, Lane, LaneError, PanicPolicy, PerCore, Prepared, Remote,
+    RemoteJoin, RunError, Scope, Scoped, StateError, Stats, Straggler, TaskId, Turn, Until, Wait,
+    WaitError, Watchdog, block_on, closing, join, per_core, race, scope, select, spawn,
+    spawn_blocking, task_local, try_join, try_scope, yield_now,
 };
 
 #[cfg(feature = "macros")]

@@ -341,7 +341,7 @@ fn a_wide_tree_that_loses_its_middle_stays_under_its_root() {
 
 #[test]
 fn a_wait_that_nothing_can_end_says_what_it_waits_for() {
-    let mut event_loop = event_loop::<()>();
+    let mut event_loop = event_loop::<()>().never_a_guest();
     let token = CancellationToken::new();
     let ended = event_loop.block_on(token.cancelled());
     let Err(RunError::Deadlock(deadlock)) = ended else { panic!("{ended:?}") };

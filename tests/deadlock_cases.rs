@@ -370,6 +370,8 @@ fn main_prints_it_and_exits_with_one() {
     }
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child.args([me, "--exact", "--test-threads=1", "--nocapture"]).env("LOOPLINE_TEST_CHILD", me);
+    // See `NEVER_GUESTS`.
+    child.env_remove("LOOPLINE_TEST_GUEST");
     let output = child.output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");

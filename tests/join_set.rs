@@ -245,7 +245,7 @@ fn futures_are_collected_and_added() {
 
 #[test]
 fn a_set_that_waits_for_ever_is_named_in_the_report() {
-    let mut event_loop = event_loop::<()>();
+    let mut event_loop = event_loop::<()>().never_a_guest();
     let ended = event_loop.block_on(async {
         let mut set = JoinSet::new();
         set.spawn(pending::<()>());

@@ -434,7 +434,7 @@ fn a_receiver_with_much_to_read_lets_others_run() {
 
 #[test]
 fn a_wait_that_nothing_can_end_says_what_it_waits_for() {
-    let mut event_loop = event_loop::<()>();
+    let mut event_loop = event_loop::<()>().never_a_guest();
     let (sender, mut receiver) = broadcast::channel::<()>(2);
     let ended = event_loop.block_on(async {
         futures::join!(receiver.recv(), sender.closed()).0.unwrap();

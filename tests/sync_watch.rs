@@ -435,7 +435,7 @@ fn waits_that_are_always_over_let_others_run() {
 
 #[test]
 fn a_wait_that_nothing_can_end_says_what_it_waits_for() {
-    let mut event_loop = event_loop::<()>();
+    let mut event_loop = event_loop::<()>().never_a_guest();
     let (sender, mut receiver) = watch::channel(0);
     let ended = event_loop.block_on(async {
         futures::join!(receiver.changed(), sender.closed()).0.unwrap();

@@ -5,15 +5,16 @@
 //! suspension the kernel's timer on its own clock, a descriptor that is never read, is first.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::Context;
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::clock::{NEVER, Nanos};
 use crate::current::{with_current, with_loop};
-use crate::kernel::{BootAlarm, boot_now};
+use crate::kernel::{At, boot_now, make_timer, set_timer};
 use crate::reactor::{Direction, WaitKey};
 use crate::registration::Registration;
 use crate::wake;
@@ -41,7 +42,7 @@ enum Bell {
 
 #[derive(Debug)]
 struct Ringing {
-    alarm: BootAlarm,
+    alarm: OwnedFd,
     registration: Registration,
     key: WaitKey,
     set_to: Nanos,
@@ -116,7 +117,7 @@ impl BootWatch {
 
 impl Ringing {
     fn new() -> io::Result<Self> {
-        let (alarm, registration) = (BootAlarm::new()?, Registration::unready());
+        let (alarm, registration) = (make_timer(libc::CLOCK_BOOTTIME)?, Registration::unready());
         let number = alarm.as_raw_fd();
         let mut source = SourceFd(&number);
         registration.register(Some(number), &mut |registry: &Registry, token: Token| {
@@ -128,7 +129,7 @@ impl Ringing {
 
     fn wait(&mut self, at: Nanos, cx: &Context<'_>) -> io::Result<()> {
         if self.set_to != at {
-            self.alarm.set(at)?;
+            set_timer(&self.alarm, At::Clock(Duration::from_nanos(at)))?;
             self.set_to = at;
         }
         self.registration.watch(Direction::Read)?;

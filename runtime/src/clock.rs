@@ -113,6 +113,18 @@ impl LoopClock {
         nanos(at.saturating_duration_since(self.epoch))
     }
 
+    /// When this clock shows `at`, by the system's clock, which `time_until` reads; `None` while it stands
+    /// still.
+    pub(crate) fn on_system(&self, at: Nanos) -> Option<Nanos> {
+        let ahead = self.ahead.get() as i64;
+        self.frozen.get().is_none().then(|| at.saturating_add_signed(ahead.wrapping_neg()))
+    }
+
+    /// How long it is until then, by the system's clock.
+    pub(crate) fn time_until(&self, on_system: Nanos) -> Duration {
+        Duration::from_nanos(on_system).saturating_sub(self.epoch.elapsed())
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
         self.frozen.get().is_some()
     }

@@ -23,6 +23,12 @@ pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Shared>) -> R) -> R {
     CURRENT.with(|cell| cell.with(f))
 }
 
+/// Whether a loop is in a turn on this thread; one whose turn was left behind in the parent process does
+/// not count.
+pub(crate) fn loop_runs_here() -> bool {
+    with_current(|current| current.is_some_and(|current| !current.reactor.stamp().is_foreign()))
+}
+
 /// Calls `f` with the loop of that id if it lives on this thread.
 #[inline]
 pub(crate) fn with_loop<R>(id: u64, f: impl FnOnce(Option<&Shared>) -> R) -> R {
@@ -83,6 +89,9 @@ impl Shared {
                 self.0.in_turn.set(false);
                 self.0.rest();
                 self.0.home.number.inbox().park();
+                if self.0.host.waits.get() {
+                    self.0.settle();
+                }
             }
         }
         self.in_turn.set(true);

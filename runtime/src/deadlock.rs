@@ -10,7 +10,7 @@ use crate::item::TaskId;
 use crate::run_queue::{MAIL, ROOT};
 use crate::shared::Shared;
 use crate::straggler::Straggler;
-use crate::turn::{Root, has_work, poll_alone};
+use crate::turn::{Root, poll_alone};
 use crate::waits;
 
 /// How often in a row a run asks items that go on only because they are asked.
@@ -117,7 +117,7 @@ pub(crate) fn explain(
             waits[at].waits_for = notes;
         }
     }
-    let went_on = has_work(shared) || shared.live.get() != live;
+    let went_on = shared.has_work() || shared.live.get() != live;
     if !shared.is_stuck() || shared.stop.get() {
         return None;
     }

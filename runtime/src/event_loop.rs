@@ -11,14 +11,14 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::current::{delist, enlist, with_current};
+use crate::current::{delist, enlist, loop_runs_here};
 use crate::deadlock::{Deadlock, explain};
 use crate::fork::Forked;
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
 use crate::shared::Shared;
 use crate::straggler::Straggler;
-use crate::turn::{Root, has_work, is_over, turn};
+use crate::turn::{Limit, Root, is_over, turn};
 
 /// Why an event loop's run ended without a result.
 #[derive(Debug)]
@@ -137,6 +137,16 @@ impl<S: 'static> EventLoop<S> {
         Self { shared, _state: PhantomData }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Whether `run` would return at once.
+    pub(crate) fn is_finished(&self) -> bool {
+        // One that was asked to stop has a turn before it.
+        !self.shared.stop.get() && is_over(&self.shared)
+    }
+
     /// Returns the loop's handle.
     #[must_use]
     pub fn handle(&self) -> Handle<S> {
@@ -159,7 +169,7 @@ impl<S: 'static> EventLoop<S> {
                 if !shared.stop.get() && is_over(shared) {
                     return Ok(());
                 }
-                turn(shared, root, None).map_err(failed)?;
+                turn(shared, root, Limit::None).map_err(failed)?;
                 if shared.stop.take() {
                     return Ok(());
                 }
@@ -205,7 +215,7 @@ impl<S: 'static> EventLoop<S> {
             };
             let _root = RootSlot::take(shared, place);
             loop {
-                let turned = turn(shared, root, None);
+                let turned = turn(shared, root, Limit::None);
                 if let Some(output) = output.take() {
                     // A stop in this turn was for this run.
                     shared.stop.set(false);
@@ -243,15 +253,19 @@ impl<S: 'static> EventLoop<S> {
         // A run that unwound left it on, and here somebody else says when to wait.
         self.shared.watches_deadlock.set(false);
         let before = self.shared.counters.items_run.get();
-        let timeout = timeout.into();
+        let limit = match timeout.into() {
+            None => Limit::None,
+            Some(Duration::ZERO) => Limit::Look,
+            Some(timeout) => Limit::Time(timeout),
+        };
         let shared = &*self.shared;
         shared
             .state
-            .park(state, || shared.enter(|| turn(shared, &mut |_| Poll::Pending, timeout)))?;
+            .park(state, || shared.enter(|| turn(shared, &mut |_| Poll::Pending, limit)))?;
         let deadline = shared.timers.borrow_mut().next_deadline();
         Ok(Turn {
             ran: (shared.counters.items_run.get() - before) as usize,
-            left: has_work(shared),
+            left: shared.has_work(),
             deadline: deadline.map(|at| shared.clock.instant(at)),
             stopped: shared.stop.take(),
         })
@@ -279,9 +293,7 @@ impl<S: 'static> EventLoop<S> {
     ) -> Result<R, RunError> {
         let shared = &*self.shared;
         shared.reactor.stamp().check().map_err(|Forked| RunError::Forked)?;
-        // A loop whose turn was left behind in the parent process does not count.
-        let runs = |current: &Shared| !current.reactor.stamp().is_foreign();
-        if with_current(|current| current.is_some_and(runs)) {
+        if loop_runs_here() {
             return Err(RunError::Nested);
         }
         shared.watches_deadlock.set(shared.config.detect_deadlock);
@@ -311,6 +323,7 @@ impl EventLoop<()> {
 impl<S: 'static> Drop for EventLoop<S> {
     fn drop(&mut self) {
         let shared = &*self.shared;
+        shared.host.waits.set(false);
         shared.enter(|| shared.shut_down());
         delist(shared.id);
     }
@@ -328,18 +341,18 @@ impl<S: 'static> fmt::Debug for EventLoop<S> {
 
 /// What a failed turn is to the caller of a run.
 #[cold]
-fn failed(error: io::Error) -> RunError {
+pub(crate) fn failed(error: io::Error) -> RunError {
     match error.get_ref() {
         Some(inner) if inner.is::<Forked>() => RunError::Forked,
         _ => RunError::Io(error),
     }
 }
 
-/// The root future's slot for the time of one `run_until`: wakers made for it are stale afterwards.
-struct RootSlot<'a>(&'a Shared);
+/// The root future's slot for the time of one `run_until`, or its like: wakers made for it are stale afterwards.
+pub(crate) struct RootSlot<'a>(&'a Shared);
 
 impl<'a> RootSlot<'a> {
-    fn take(shared: &'a Shared, place: &'static Location<'static>) -> Self {
+    pub(crate) fn take(shared: &'a Shared, place: &'static Location<'static>) -> Self {
         if let Some(watch) = &shared.watch {
             watch.names_root(place);
         }
@@ -357,33 +370,5 @@ impl Drop for RootSlot<'_> {
         if let Some(watch) = &self.0.watch {
             watch.destroys_root();
         }
-    }
-}
-
-/// Runs a future on an event loop of its own, and returns its output.
-///
-/// Tasks that are left when the future is done are cancelled.
-///
-/// # Panics
-///
-/// If the event loop cannot be made or its poller fails, if an event loop runs on this thread
-/// already, or if something stops the loop; with the text of that error. [`EventLoop::block_on`]
-/// returns it instead.
-///
-/// # Examples
-///
-/// ```
-/// let answer = loopline_runtime::block_on(async { 6 * 7 });
-/// assert_eq!(answer, 42);
-/// ```
-#[track_caller]
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut event_loop = match EventLoop::<()>::new() {
-        Ok(event_loop) => event_loop,
-        Err(error) => panic!("no event loop could be made: {error}"),
-    };
-    match event_loop.block_on(future) {
-        Ok(output) => output,
-        Err(error) => panic!("{error}"),
     }
 }

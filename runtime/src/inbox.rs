@@ -12,7 +12,7 @@
 //! then reads the summary; all four are SeqCst, so one of the two sees the other.
 
 use std::ops::Range;
-use std::sync::{Mutex as PlainMutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex as PlainMutex, MutexGuard, OnceLock, PoisonError};
 
 #[cfg(loom)]
 use ::loom::sync::{
@@ -43,6 +43,15 @@ const WORDS_PER_MARK: u32 = 16;
 /// What interrupts a parked loop.
 pub(crate) type Notify = Box<dyn Fn() + Send + Sync>;
 
+/// What tells a guest's host to call for a turn; its code is the host's.
+pub(crate) type TellHost = Arc<dyn Fn() + Send + Sync>;
+
+/// Called for a loop that is parked.
+struct Notifiers {
+    own: Notify,
+    host: Option<TellHost>,
+}
+
 /// Numbers from other threads to one loop.
 pub(crate) struct Inbox {
     /// One of the four states above.
@@ -58,7 +67,7 @@ pub(crate) struct Inbox {
     /// The bitmap, word `slot / 64`; segments grow with the loop's slots and stay.
     bits: [OnceLock<Box<[AtomicU64]>>; SEGMENTS],
     /// Called at most once per park, with no other lock held.
-    notify: Mutex<Option<Notify>>,
+    notify: Mutex<Option<Notifiers>>,
 }
 
 impl Inbox {
@@ -85,7 +94,7 @@ impl Inbox {
     /// Parked only once the notifier is there: a stale wake that is under way must not use up the
     /// one notification of this park while there is nobody to call.
     pub(crate) fn open(&self, notify: Notify) {
-        let old = lock(&self.notify).replace(notify);
+        let old = lock(&self.notify).replace(Notifiers { own: notify, host: None });
         drop(old);
         self.state.store(PARKED, Ordering::SeqCst);
     }
@@ -127,9 +136,32 @@ impl Inbox {
                 .compare_exchange(PARKED, NOTIFIED, Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
         {
-            if let Some(notify) = lock(&self.notify).as_ref() {
-                notify();
+            let host = lock(&self.notify).as_ref().and_then(|notify| {
+                (notify.own)();
+                notify.host.clone()
+            });
+            // Not under the lock: the host's code may wake the loop in its turn.
+            if let Some(tell) = host {
+                tell();
             }
+        }
+    }
+
+    /// Sets what is called besides the notifier, or nothing. The old one may be under way still.
+    pub(crate) fn set_host(&self, host: Option<TellHost>) {
+        let old = lock(&self.notify).as_mut().and_then(|notify| {
+            let old = notify.host.take();
+            notify.host = host;
+            old
+        });
+        drop(old);
+    }
+
+    /// Calls what `set_host` set.
+    pub(crate) fn tell_host(&self) {
+        let host = lock(&self.notify).as_ref().and_then(|notify| notify.host.clone());
+        if let Some(tell) = host {
+            tell();
         }
     }
 

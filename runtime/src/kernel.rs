@@ -59,6 +59,14 @@ struct Timespec {
     nanos: i64,
 }
 
+/// Waits until a descriptor is readable.
+pub(crate) fn wait_readable(fd: RawFd) -> io::Result<()> {
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which is borrowed for the time of the call.
+    let found = unsafe { libc::poll(&raw mut entry, 1, -1) };
+    check(libc::c_long::from(found)).map(|_| ())
+}
+
 /// Sets how late the kernel may fire this thread's timers, to save power; it never fires them early.
 pub(crate) fn set_timer_slack(slack: Duration) -> io::Result<()> {
     let nanos = libc::c_ulong::try_from(slack.as_nanos()).unwrap_or(libc::c_ulong::MAX).max(1);
@@ -76,42 +84,43 @@ pub(crate) fn boot_now() -> u64 {
     (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
 }
 
-/// An alarm by that clock, as a descriptor. Never read: setting it again is what clears it.
-#[derive(Debug)]
-pub(crate) struct BootAlarm(OwnedFd);
-
-impl BootAlarm {
-    pub(crate) fn new() -> io::Result<Self> {
-        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
-        // SAFETY: takes two integers and touches no memory of ours.
-        let fd = unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, flags) };
-        check(libc::c_long::from(fd))?;
-        // SAFETY: the descriptor was made just now, and nobody else knows its number.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
-    }
-
-    /// Makes the descriptor readable at this time of `boot_now`.
-    pub(crate) fn set(&self, at: u64) -> io::Result<()> {
-        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // Zero would disarm it.
-        let at = Duration::from_nanos(at.max(1));
-        let at = libc::timespec {
-            tv_sec: libc::time_t::try_from(at.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: at.subsec_nanos() as libc::c_long,
-        };
-        let spec = libc::itimerspec { it_interval: never, it_value: at };
-        let (fd, nowhere) = (self.0.as_raw_fd(), ptr::null_mut());
-        // SAFETY: the kernel reads `spec`, which outlives the call, and writes nothing.
-        let result =
-            unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const spec, nowhere) };
-        check(libc::c_long::from(result)).map(|_| ())
-    }
+/// Makes a timer by one of the system's clocks, not set yet: a descriptor that is readable once it went
+/// off. Need not be read: setting it again clears it.
+pub(crate) fn make_timer(clock: libc::clockid_t) -> io::Result<OwnedFd> {
+    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+    // SAFETY: takes two integers and touches no memory of ours.
+    let fd = unsafe { libc::timerfd_create(clock, flags) };
+    check(libc::c_long::from(fd))?;
+    // SAFETY: a descriptor that was just made, which nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-impl AsRawFd for BootAlarm {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
+/// When a timer goes off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At {
+    /// So long from now.
+    #[cfg_attr(loopline_portable_park, allow(dead_code))]
+    After(Duration),
+    /// When its clock shows this.
+    Clock(Duration),
+}
+
+/// Sets a timer to go off once.
+pub(crate) fn set_timer(timer: &OwnedFd, at: At) -> io::Result<()> {
+    let (time, flags) = match at {
+        At::After(time) => (time, 0),
+        At::Clock(time) => (time, libc::TFD_TIMER_ABSTIME),
+    };
+    // Zero would turn it off.
+    let time = time.max(Duration::from_nanos(1));
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut spec = libc::itimerspec { it_interval: never, it_value: never };
+    spec.it_value.tv_sec = libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX);
+    spec.it_value.tv_nsec = time.subsec_nanos() as _;
+    let (fd, nowhere) = (timer.as_raw_fd(), ptr::null_mut());
+    // SAFETY: `spec` outlives the call, which writes nothing: there is nowhere for the old setting.
+    let set = unsafe { libc::timerfd_settime(fd, flags, &raw const spec, nowhere) };
+    check(libc::c_long::from(set)).map(|_| ())
 }
 
 /// Maps a number that is zero in every child that is forked from here, however that is done. `None`: no

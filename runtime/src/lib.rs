@@ -67,6 +67,7 @@
 mod builder;
 mod entry;
 mod event_loop;
+mod guest;
 mod turn;
 
 // Front doors.
@@ -110,6 +111,7 @@ mod yield_now;
 // One loop: its insides, how the thread finds it, what happens to its items.
 mod current;
 mod deadlock;
+mod hosting;
 mod items;
 mod shared;
 
@@ -139,6 +141,7 @@ mod clock;
 mod config;
 mod counted;
 mod fork;
+mod host;
 mod insert_error;
 mod item;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -162,7 +165,9 @@ pub use closing_wait::closing;
 pub use config::{PanicPolicy, Stats};
 pub use current::CurrentError;
 pub use deadlock::{Deadlock, Wait};
-pub use event_loop::{EventLoop, RunError, Turn, block_on};
+pub use entry::block_on;
+pub use event_loop::{EventLoop, RunError, Turn};
+pub use guest::{Guest, Prepared, Until};
 pub use handle::{Handle, ItemBuilder};
 pub use insert_error::{InsertError, InsertErrorKind};
 pub use item::TaskId;

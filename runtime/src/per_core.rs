@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::closing_wait::closing;
 use crate::current::with_current;
+use crate::entry::run_for;
 use crate::event_loop::EventLoop;
 use crate::item::Payload;
 use crate::remote::Remote;
@@ -140,7 +141,7 @@ impl PerCore {
         F: Fn(Core) -> Fut,
         Fut: Future<Output = io::Result<T>>,
     {
-        let mut event_loop =
+        let event_loop =
             EventLoop::<()>::builder().label(format!("core {}", core.index)).build()?;
         let handle = event_loop.handle();
         core.group.join(handle.remote());
@@ -151,7 +152,8 @@ impl PerCore {
             sleep(grace).await;
             handle.stop();
         });
-        let output = event_loop.block_on(run(core))??;
+        let (event_loop, output) = run_for(event_loop, run(core));
+        let output = output??;
         // From here on the tasks' own grace counts.
         drop(limit.cancel());
         event_loop.shutdown(&mut (), grace)?;

@@ -37,6 +37,8 @@ pub(crate) struct Phases {
     /// How many entries of each phase wait now.
     waiting: [Cell<usize>; 3],
     next_key: Cell<u64>,
+    /// Counts what ran before or after a wait.
+    pub(crate) around_waits: Cell<u64>,
     /// What the idle phase tells: the next deadline, if there is one.
     pub(crate) idle_until: Cell<Option<Nanos>>,
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use mio::{Registry, Token};
 use slab::Slab;
 
+use crate::clock::{NEVER, Nanos};
 use crate::fork::Stamp;
 use crate::wake::Word;
 
@@ -57,6 +58,9 @@ const GENERATION_MASK: usize = 0xf;
 /// The token of the notifier: no index reaches it.
 pub(crate) const NOTIFIER: Token = Token(usize::MAX);
 
+/// The token of the alarm: no index reaches it.
+const ALARM: Token = Token(usize::MAX - 1);
+
 /// One registered source.
 struct Entry {
     token: usize,
@@ -82,6 +86,8 @@ pub(crate) struct Reactor {
     rest: RefCell<Vec<Waker>>,
     /// The process that may use the poller.
     stamp: Stamp,
+    /// When the alarm goes off, on the system's clock.
+    alarm: Cell<Nanos>,
     mischief: Mischief,
 }
 
@@ -95,6 +101,7 @@ impl Reactor {
             awaited: Cell::new(0),
             rest: RefCell::default(),
             stamp: Stamp::here(),
+            alarm: Cell::new(NEVER),
             mischief: Mischief::new(),
         })
     }
@@ -148,6 +155,52 @@ impl Reactor {
         self.poller.len()
     }
 
+    /// Whether the last wait brought events of sources.
+    pub(crate) fn any_harvested_source(&self) -> bool {
+        self.poller.any(|token| token != NOTIFIER.0 && token != ALARM.0)
+    }
+
+    /// Returns the poller, for whoever waits on its descriptor.
+    pub(crate) fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// Makes the alarm ahead of its need: then it takes its descriptor here, and no other's later.
+    pub(crate) fn make_alarm(&self) -> io::Result<()> {
+        self.poller.make_alarm(ALARM)
+    }
+
+    /// Has the poller's descriptor become readable at a time on the system's clock, which is `timeout` from
+    /// now, or earlier: an alarm that is set for earlier stays as it is.
+    pub(crate) fn set_alarm(
+        &self,
+        at: Nanos,
+        timeout: impl FnOnce() -> Duration,
+    ) -> io::Result<()> {
+        if at < self.alarm.get() {
+            self.make_alarm()?;
+            self.poller.set_alarm(timeout())?;
+            self.alarm.set(at);
+        }
+        Ok(())
+    }
+
+    /// Gives up the alarm.
+    pub(crate) fn end_alarm(&self) {
+        self.alarm.set(NEVER);
+        if !self.stamp.is_foreign() {
+            self.poller.end_alarm();
+        }
+    }
+
+    /// An event of none of the sources.
+    #[cold]
+    fn stray(&self, token: usize) {
+        if token == ALARM.0 {
+            self.alarm.set(NEVER);
+        }
+    }
+
     /// Reorders the events of the last wait.
     pub(crate) fn shuffle(&self, shuffle: impl FnOnce(&mut [usize])) {
         self.poller.shuffle(shuffle);
@@ -163,9 +216,9 @@ impl Reactor {
         let sources = self.sources.borrow();
         let mut event = |token: usize, found: Found| {
             let index = token & ((1 << INDEX_BITS) - 1);
-            let Some(entry) = sources.get(index) else { return };
+            let Some(entry) = sources.get(index) else { return self.stray(token) };
             if token != entry.token {
-                // The notifier, or a source that is gone.
+                // A source that is gone.
                 return;
             }
             // The same call twice: asked here, the first needs no bits decoded.
@@ -231,7 +284,7 @@ impl Reactor {
         let number = number.unwrap_or(-1);
         let entry = Entry { token, ledger: ledger.clone(), number, _claim: claim };
         self.sources.borrow_mut().insert(entry);
-        if index >= (1 << INDEX_BITS) - 1 {
+        if index >= (1 << INDEX_BITS) - 2 {
             self.sources.borrow_mut().remove(index);
             return Err(io::Error::other("too many sources are registered with this event loop"));
         }

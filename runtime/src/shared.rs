@@ -19,6 +19,7 @@ use crate::closing::Closing;
 use crate::config::{Config, Counters, PanicPolicy, Stats};
 use crate::counted::Counted;
 use crate::fork::Stamp;
+use crate::host::Host;
 use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) chance: Chance,
     pub(crate) state: StateCell,
     pub(crate) phases: Phases,
+    pub(crate) host: Host,
     pub(crate) mailbox: Arc<Mailbox<Message>>,
     /// Threads for blocking jobs; none until there is one.
     pub(crate) pool: Pool,
@@ -180,6 +182,7 @@ impl Shared {
             chance: parts.chance,
             state: parts.state,
             phases: Phases::default(),
+            host: Host::default(),
             mailbox: Arc::new(Mailbox::new(inbox)),
             pool: Pool::new(parts.config.blocking_threads, parts.config.blocking_idle),
             config: parts.config,
@@ -283,6 +286,11 @@ impl Shared {
         if let Some(watch) = &self.watch {
             watch.rests();
         }
+    }
+
+    /// Whether the next turn would find something to run without waiting for the system.
+    pub(crate) fn has_work(&self) -> bool {
+        self.home.queue.due() != 0 || self.home.number.inbox().pending() || self.more_events.get()
     }
 
     /// Interrupts the wait of whoever will call `turn`, if this is not inside one.

@@ -98,7 +98,7 @@ impl<Place> Alarm<Place> {
                     let waker = wake::copy(cx.waker());
                     let key = shared.timers.borrow_mut().insert(self.deadline, waker);
                     self.key = Some(key);
-                    shared.notify_outside_turn();
+                    shared.tell_deadline(self.deadline);
                 }
                 Some(key) if shared.timers.borrow().is_fired(key) => return Poll::Ready(()),
                 Some(key) => {
@@ -124,7 +124,7 @@ impl<Place> Alarm<Place> {
                 drop(waker);
             } else {
                 shared.timers.borrow_mut().reset(key, deadline);
-                shared.notify_outside_turn();
+                shared.tell_deadline(deadline);
             }
         });
     }

@@ -26,15 +26,24 @@ pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) -> Poll<()> + 'a;
 /// Numbers drained from the inbox, and messages taken from the mailbox, in one turn.
 const COLLECT_LIMIT: usize = 1024;
 
-/// Runs one turn that waits `limit` at most (`None`: until something happens).
+/// How long a turn may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Until something happens.
+    None,
+    /// That long at most.
+    Time(Duration),
+    /// Not at all.
+    Look,
+    /// Not at all, because a host waits instead: so a paused clock jumps as if this had waited.
+    Host,
+}
+
+/// Runs one turn.
 ///
 /// Inside `Shared::enter`. On an error of the poller everything else of the turn has run; in a forked
 /// process nothing.
-pub(crate) fn turn(
-    shared: &Shared,
-    root: &mut Root<'_>,
-    limit: Option<Duration>,
-) -> io::Result<()> {
+pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Result<()> {
     shared.reactor.stamp().check()?;
     add(&shared.counters.turns, 1);
     // First: what the phases around the wait insert is for the turn after this one.
@@ -45,7 +54,7 @@ pub(crate) fn turn(
         run_phase(shared, root, Phase::BeforePark);
         if !was_over && is_over(shared) {
             // What the run goes on for ended just now: nobody may ever end this wait.
-            limit = Some(Duration::ZERO);
+            limit = Limit::Look;
         }
     }
     let parked = park(shared, limit);
@@ -65,16 +74,11 @@ pub(crate) fn turn(
         run_rounds(shared, root, began, Nobody);
     }
     shared.rest();
-    if shared.phases.any(Phase::Idle) && !has_work(shared) {
+    if shared.phases.any(Phase::Idle) && !shared.has_work() {
         shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
         run_phase(shared, root, Phase::Idle);
     }
     parked
-}
-
-/// Whether the next turn would find something to run without waiting for the system.
-pub(crate) fn has_work(shared: &Shared) -> bool {
-    shared.home.queue.due() != 0 || shared.home.number.inbox().pending() || shared.more_events.get()
 }
 
 /// Whether nothing is left that a run without a future of its own should go on for.
@@ -99,25 +103,28 @@ fn note_lag(shared: &Shared, before: Nanos, now: Nanos) {
 
 /// Waits for the poller: not at all if there is work, else until the next deadline or the limit. The
 /// clock is refreshed when this returns.
-fn park(shared: &Shared, limit: Option<Duration>) -> io::Result<()> {
+fn park(shared: &Shared, limit: Limit) -> io::Result<()> {
     let reactor = &shared.reactor;
-    let idle = shared.phases.any(Phase::Idle);
     let paused = shared.clock.is_paused();
-    if limit == Some(Duration::ZERO) || has_work(shared) || shared.stop.get() || idle && !paused {
+    let looks = match limit {
+        Limit::Look => true,
+        // What ran before the host's wait was noted by `end_hosted`.
+        Limit::Host if !paused => return harvest(shared),
+        Limit::Host => false,
+        Limit::None | Limit::Time(_) => !paused && shared.phases.any(Phase::Idle),
+    };
+    if looks || shared.has_work() || shared.stop.get() {
         return look(shared);
     }
     let deadline = shared.timers.borrow_mut().next_deadline();
     let entered = shared.clock.read();
-    let until = match (deadline, limit) {
-        (None, None) if shared.is_stuck() => {
+    let until = match limit {
+        Limit::Time(limit) => deadline.unwrap_or(NEVER).min(entered.saturating_add(nanos(limit))),
+        _ if deadline.is_none() && shared.is_stuck() => {
             shared.stuck.set(true);
             return look(shared);
         }
-        (None, None) => NEVER,
-        (deadline, limit) => {
-            let limit = limit.map_or(NEVER, |limit| entered.saturating_add(nanos(limit)));
-            deadline.unwrap_or(NEVER).min(limit)
-        }
+        _ => deadline.unwrap_or(NEVER),
     };
     if until <= entered {
         return look(shared);
@@ -151,47 +158,84 @@ fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
 
 /// Looks at the poller without waiting, and refreshes the clock. Items ran up to here.
 fn look(shared: &Shared) -> io::Result<()> {
+    let before = shared.clock.now();
+    let looked = harvest(shared);
+    note_lag(shared, before, shared.clock.now());
+    looked
+}
+
+/// Looks at the poller without waiting, and refreshes the clock.
+fn harvest(shared: &Shared) -> io::Result<()> {
     loop {
         match shared.reactor.park(Some(Duration::ZERO)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => {
                 shared.more_events.set(shared.reactor.saturated());
-                let before = shared.clock.now();
-                note_lag(shared, before, shared.clock.refresh());
+                shared.clock.refresh();
                 return other;
             }
         }
     }
 }
 
+/// Ends a turn after which a host waits: items ran up to here.
+pub(crate) fn end_hosted(shared: &Shared) {
+    note_lag(shared, shared.clock.now(), shared.clock.read());
+}
+
 /// Parks under a paused clock: time jumps to the deadline if nothing is there now. With no deadline
 /// that it can jump to, or while it is held, only the outside world can go on, so this waits for it.
-fn park_paused(shared: &Shared, until: Nanos, limit: Option<Duration>) -> io::Result<()> {
+fn park_paused(shared: &Shared, until: Nanos, limit: Limit) -> io::Result<()> {
     look(shared)?;
-    if shared.reactor.harvested() != 0 || shared.home.number.inbox().pending() {
+    let hosted = limit == Limit::Host;
+    let found = match hosted {
+        // Not what merely had the host call this turn.
+        true => shared.reactor.any_harvested_source(),
+        false => shared.reactor.harvested() != 0,
+    };
+    if found || shared.home.number.inbox().pending() {
         return Ok(());
     }
     if until <= LAST_JUMP && shared.clock.may_jump() {
         shared.clock.advance_to(until);
         return Ok(());
     }
-    if shared.phases.any(Phase::Idle) {
+    if hosted || shared.phases.any(Phase::Idle) {
         // Not for idle streams, which run again at the end of this turn.
         return Ok(());
     }
     let inbox = shared.home.number.inbox();
     let waited = match limit {
         _ if !inbox.park() => Ok(()),
-        None => wait_until(shared, NEVER, 0),
         // In real time, which a paused clock cannot reckon; so an interruption just ends it.
-        Some(limit) => match shared.reactor.park(Some(limit)) {
+        Limit::Time(limit) => match shared.reactor.park(Some(limit)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => other,
         },
+        _ => wait_until(shared, NEVER, 0),
     };
     shared.awake();
     shared.more_events.set(shared.reactor.saturated());
     waited
+}
+
+/// How often in a row `absorb` looks again because its buffer was full.
+const MOST_LOOKS: u32 = 16;
+
+/// Takes in, inside a turn, what the poller has to say: it is queued, and nothing runs.
+pub(crate) fn absorb(shared: &Shared) -> io::Result<()> {
+    for _ in 0..MOST_LOOKS {
+        match shared.reactor.park(Some(Duration::ZERO)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        }
+        shared.more_events.set(shared.reactor.saturated());
+        collect_events(shared);
+        if !shared.more_events.get() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Turns events into readiness and queued items.
@@ -285,6 +329,9 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     }
     add(&shared.counters.items_run, ran);
     shared.rest();
+    if phase != Phase::Idle {
+        add(&shared.phases.around_waits, ran);
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,20 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use loopline::{Builder, Clock, EventLoop, Handle, RunError, StateError, Stats, Straggler};
+use loopline::{Builder, Clock, EventLoop, Guest, Handle, RunError, StateError, Stats, Straggler};
+
+#[cfg(all(target_os = "linux", not(loopline_portable_park)))]
+pub mod guests;
+#[cfg(not(all(target_os = "linux", not(loopline_portable_park))))]
+#[path = "owned.rs"]
+pub mod guests;
+
+/// Files whose loops do their own waiting, also where loops are run as guests; besides the tests that say
+/// `never_a_guest`, or call the library's own `block_on`.
+const NEVER_GUESTS: &[(&str, &str)] = &[
+    ("tests/deadlock.rs", "a guest never reports a deadlock: something of its host's may wake it"),
+    ("tests/deadlock_cases.rs", "the same"),
+];
 
 /// An event loop of a test. It ends in [`closes_clean`] or [`ends_with_items`]; one that is merely
 /// dropped ends the process, because a panic could be contained by another loop whose task owns it.
@@ -16,18 +29,73 @@ pub struct TestLoop<S: 'static> {
     /// Taken by what ends it.
     event_loop: Option<EventLoop<S>>,
     made_at: &'static Location<'static>,
+    /// Whether it may be run as a guest.
+    may_be_guest: bool,
 }
 
 impl<S> TestLoop<S> {
     #[track_caller]
     fn new(event_loop: std::io::Result<EventLoop<S>>) -> Self {
         let event_loop = event_loop.expect("an event loop");
-        Self { event_loop: Some(event_loop), made_at: Location::caller() }
+        let made_at = Location::caller();
+        let may_be_guest = !NEVER_GUESTS.iter().any(|(file, _)| made_at.file() == *file);
+        Self { event_loop: Some(event_loop), made_at, may_be_guest }
+    }
+
+    /// Has the loop do its own waiting, whatever is asked for: in tests of a deadlock, which a guest never
+    /// reports, because something of its host's may wake it.
+    pub fn never_a_guest(mut self) -> Self {
+        self.may_be_guest = false;
+        self
+    }
+
+    fn runs_as_guest(&self) -> bool {
+        self.may_be_guest && guests::run_as_guests()
+    }
+
+    /// Makes a guest of the loop; [`TestLoop::take_back`] ends that.
+    pub fn lend(mut self) -> Guest<S> {
+        self.event_loop.take().expect("a loop that has not ended").into_guest()
+    }
+
+    #[track_caller]
+    pub fn take_back(guest: Guest<S>) -> Self {
+        Self::new(Ok(guest.into_event_loop()))
     }
 
     /// Gives the loop away, to whom its end is up then; tests/tidy.rs asks each user for a reason.
     pub fn unguarded(mut self) -> EventLoop<S> {
         self.event_loop.take().expect("a loop that has not ended")
+    }
+}
+
+/// In the place of the loop's own: see [`guests`].
+impl<S> TestLoop<S> {
+    #[track_caller]
+    pub fn run(&mut self, state: &mut S) -> Result<(), RunError> {
+        match self.runs_as_guest() {
+            true => guests::run(self, state),
+            false => (**self).run(state),
+        }
+    }
+
+    #[track_caller]
+    pub fn run_until<F: Future>(
+        &mut self,
+        state: &mut S,
+        future: F,
+    ) -> Result<F::Output, RunError> {
+        match self.runs_as_guest() {
+            true => guests::run_until(self, state, future),
+            false => (**self).run_until(state, future),
+        }
+    }
+}
+
+impl TestLoop<()> {
+    #[track_caller]
+    pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
+        self.run_until(&mut (), future)
     }
 }
 
@@ -158,6 +226,19 @@ pub fn shuts_down<S>(
     ended
 }
 
+/// As `shuts_down`, of a guest.
+#[track_caller]
+pub fn shuts_down_guest<S>(
+    guest: Guest<S>,
+    state: &mut S,
+    grace: Duration,
+) -> Result<Vec<Straggler>, RunError> {
+    let handle = guest.handle();
+    let ended = guest.shutdown(state, grace);
+    is_gone(handle);
+    ended
+}
+
 /// Asserts that the loop that runs has nothing but its root future: the last line of a
 /// `#[loopline::test]`, whose loop is made and dropped by the library.
 #[track_caller]
@@ -179,7 +260,7 @@ fn nothing_left<S: 'static>(handle: Handle<S>) {
 
 /// Asserts that the loop's end reached all who ask for it.
 #[track_caller]
-fn is_gone<S: 'static>(handle: Handle<S>) {
+pub fn is_gone<S: 'static>(handle: Handle<S>) {
     assert_eq!(handle.stats(), Stats::default(), "a dropped loop has no counters");
     assert_eq!(handle.try_with(|_| ()), Err(StateError::LoopGone));
 }

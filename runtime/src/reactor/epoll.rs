@@ -6,13 +6,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use mio::{Poll, Registry};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Registry, Token};
 
 use super::Ready;
-use crate::kernel::{wait_coarse, wait_fine};
+use crate::kernel::{At, make_timer, set_timer, wait_coarse, wait_fine, wait_readable};
 
 pub(crate) use crate::kernel::set_timer_slack;
 
@@ -31,7 +32,13 @@ pub(crate) struct Poller {
     len: Cell<usize>,
     /// Set once the kernel has refused `epoll_pwait2`.
     coarse: Cell<bool>,
+    /// A timer in the poller that makes `fd` readable, for whoever waits on that from outside. Never read:
+    /// it is registered for edges, so each time it goes off is one event.
+    alarm: RefCell<Option<OwnedFd>>,
 }
+
+/// Whether the poller's descriptor can tell of deadlines.
+pub(crate) const TELLS_TIME: bool = true;
 
 impl Poller {
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
@@ -43,6 +50,7 @@ impl Poller {
             events: RefCell::new(vec![empty; capacity].into_boxed_slice()),
             len: Cell::new(0),
             coarse: Cell::new(false),
+            alarm: RefCell::new(None),
         })
     }
 
@@ -57,6 +65,12 @@ impl Poller {
 
     pub(crate) fn len(&self) -> usize {
         self.len.get()
+    }
+
+    /// Whether the last wait brought a token of this kind.
+    pub(crate) fn any(&self, is_it: impl FnMut(usize) -> bool) -> bool {
+        let events = self.events.borrow();
+        events[..self.len.get()].iter().map(|event| event.u64 as usize).any(is_it)
     }
 
     pub(crate) fn saturated(&self) -> bool {
@@ -85,6 +99,50 @@ impl Poller {
         Ok(())
     }
 
+    /// Has a wait bring that many events at least.
+    pub(crate) fn make_room(&self, least: usize) {
+        let mut events = self.events.borrow_mut();
+        if events.len() < least {
+            let empty = libc::epoll_event { events: 0, u64: 0 };
+            *events = vec![empty; least].into_boxed_slice();
+        }
+    }
+
+    /// Makes the alarm, unless there is one.
+    pub(crate) fn make_alarm(&self, token: Token) -> io::Result<()> {
+        let mut alarm = self.alarm.borrow_mut();
+        if alarm.is_none() {
+            let timer = make_timer(libc::CLOCK_MONOTONIC)?;
+            let (raw, interest) = (timer.as_raw_fd(), Interest::READABLE);
+            self.poll.registry().register(&mut SourceFd(&raw), token, interest)?;
+            *alarm = Some(timer);
+        }
+        Ok(())
+    }
+
+    /// Sets the alarm anew.
+    pub(crate) fn set_alarm(&self, timeout: Duration) -> io::Result<()> {
+        let alarm = self.alarm.borrow();
+        alarm.as_ref().map_or(Ok(()), |timer| set_timer(timer, At::After(timeout.min(LONGEST))))
+    }
+
+    pub(crate) fn end_alarm(&self) {
+        if let Some(timer) = self.alarm.take() {
+            // Before it is closed: a forked child may hold a copy. Nothing else can fail here.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&timer.as_raw_fd()));
+        }
+    }
+
+    /// Waits as a host does that knows nothing but the descriptor.
+    pub(crate) fn await_readable(&self) -> io::Result<()> {
+        loop {
+            match wait_readable(self.fd) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Hands out the events of the last wait.
     pub(crate) fn drain(&self, mut event: impl FnMut(usize, Found)) {
         let events = self.events.borrow();
@@ -101,6 +159,12 @@ impl Poller {
         shuffle(&mut order);
         let shuffled: Vec<_> = order.into_iter().map(|index| events[index]).collect();
         events[..shuffled.len()].copy_from_slice(&shuffled);
+    }
+}
+
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::{Events, Poll, Registry};
+use mio::{Events, Poll, Registry, Token};
 
 use super::Ready;
 
@@ -29,11 +29,16 @@ impl Drop for Claim {
     }
 }
 
+/// Whether the poller's descriptor can tell of deadlines.
+pub(crate) const TELLS_TIME: bool = false;
+
 /// mio's poller and its buffer of events.
 pub(crate) struct Poller {
     poll: RefCell<Poll>,
+    /// Its registry once more, which can be borrowed at any time; on kqueue one more descriptor.
+    registry: Registry,
     events: RefCell<Events>,
-    capacity: usize,
+    capacity: Cell<usize>,
     len: Cell<usize>,
     /// The order to hand events out in, if it was changed.
     order: RefCell<Option<Vec<usize>>>,
@@ -42,10 +47,12 @@ pub(crate) struct Poller {
 
 impl Poller {
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
+        let poll = super::standard::poll()?;
         Ok(Self {
-            poll: RefCell::new(super::standard::poll()?),
+            registry: poll.registry().try_clone()?,
+            poll: RefCell::new(poll),
             events: RefCell::new(Events::with_capacity(capacity)),
-            capacity,
+            capacity: Cell::new(capacity),
             len: Cell::new(0),
             order: RefCell::new(None),
             claimed: Claimed::default(),
@@ -53,7 +60,31 @@ impl Poller {
     }
 
     pub(crate) fn with_registry<R>(&self, f: impl FnOnce(&Registry) -> R) -> R {
-        f(self.poll.borrow().registry())
+        f(&self.registry)
+    }
+
+    /// Has a wait bring that many events at least.
+    pub(crate) fn make_room(&self, least: usize) {
+        if self.capacity.get() < least {
+            self.capacity.set(least);
+            self.events.replace(Events::with_capacity(least));
+        }
+    }
+
+    /// Nothing: whoever waits from outside has to know the deadline.
+    pub(crate) fn make_alarm(&self, _token: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn set_alarm(&self, _timeout: Duration) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn end_alarm(&self) {}
+
+    pub(crate) fn await_readable(&self) -> io::Result<()> {
+        let text = "on this platform an event loop's descriptor does not tell of its timers";
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 
     /// Claims a descriptor, before mio is asked: there it would be too late. Sources without one, as
@@ -73,8 +104,13 @@ impl Poller {
         self.len.get()
     }
 
+    /// Whether the last wait brought a token of this kind.
+    pub(crate) fn any(&self, mut is_it: impl FnMut(usize) -> bool) -> bool {
+        self.len.get() != 0 && self.events.borrow().iter().any(|event| is_it(event.token().0))
+    }
+
     pub(crate) fn saturated(&self) -> bool {
-        self.len.get() == self.capacity
+        self.len.get() == self.capacity.get()
     }
 
     /// Waits once. `Interrupted` is the caller's to handle: it knows the deadline.
@@ -105,6 +141,21 @@ impl Poller {
         let mut order: Vec<usize> = (0..self.len.get()).collect();
         shuffle(&mut order);
         self.order.replace(Some(order));
+    }
+}
+
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+    target_vendor = "apple",
+))]
+impl std::os::fd::AsFd for Poller {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.registry.as_fd()
     }
 }
 
