@@ -219,7 +219,9 @@ fn a_source_that_pauses_itself_between_two_pieces_of_a_message_gets_the_other_on
         drop(far);
     });
     let mut seen = Vec::new();
-    event_loop.run_until(&mut seen, resumed).unwrap().unwrap();
+    // In time, or not at all.
+    let resumed = async { time::timeout(Duration::from_secs(30), resumed).await };
+    event_loop.run_until(&mut seen, resumed).unwrap().unwrap().unwrap();
     event_loop.run(&mut seen).unwrap();
     assert_eq!(seen, b"12");
     closes_clean(event_loop);
