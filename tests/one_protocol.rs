@@ -202,6 +202,8 @@ async fn script(handle: Handle<State>, style: Style, orders: Sender<String>) {
     }
     let ask = async |n: usize, line: &str| {
         ends[n].write_all(line.as_bytes()).await.unwrap();
+        // Answered by then. Else both ends were ready in one wait, for which no order is promised.
+        sleep(MS).await;
         let mut buf = [0; 256];
         let len = ends[n].read(&mut buf).await.unwrap();
         let answer = String::from_utf8_lossy(&buf[..len]).trim_end().replace('\n', ", ");
@@ -249,29 +251,29 @@ fn trace(style: Style) -> Vec<String> {
 /// What happens, whoever writes it how.
 const WANTED: &[&str] = &[
     "0ns: 0 asks add rice 5",
-    "0ns: 0 hears rice 5",
-    "0ns: 1 asks add rice 2",
-    "0ns: 1 hears rice 7",
+    "1ms: 0 hears rice 5",
+    "1ms: 1 asks add rice 2",
+    "2ms: 1 hears rice 7",
     "10ms: beat 1 for 3",
-    "15ms: 2 hears beat 1",
-    "15ms: 2 asks add tea 1",
-    "15ms: 2 asks add rice -4",
-    "16ms: order rice",
-    "16ms: order nothing",
-    "17ms: 1 hears beat 1",
-    "17ms: 1 asks add rice 1",
-    "17ms: 0 asks bye",
-    "17ms: 0 leaves",
-    "20ms: beat 2 for 2",
-    "27ms: 1 leaves",
-    "30ms: beat 3 for 1",
-    "32ms: 2 asks nonsense",
-    "32ms: 2 hears tea 1, rice 3, beat 2, beat 3, what?",
+    "17ms: 2 asks add tea 1",
+    "17ms: 2 asks add rice -4",
+    "18ms: 2 hears beat 1, tea 1, rice 3",
+    "19ms: order rice",
+    "19ms: order nothing",
+    "20ms: beat 2 for 3",
+    "20ms: 1 asks add rice 1",
+    "21ms: 1 hears beat 1, beat 2, rice 1",
+    "21ms: 0 asks bye",
+    "21ms: 0 leaves",
+    "30ms: beat 3 for 2",
+    "31ms: 1 leaves",
+    "36ms: 2 asks nonsense",
+    "37ms: 2 hears beat 2, beat 3, what?",
     "40ms: beat 4 for 1",
-    "42ms: 2 asks add tea 1",
-    "42ms: 2 asks bye",
-    "42ms: 2 leaves",
-    "43ms: order end",
+    "47ms: 2 asks add tea 1",
+    "47ms: 2 asks bye",
+    "47ms: 2 leaves",
+    "48ms: order end",
 ];
 
 // contract 16, 29, 42

@@ -49,7 +49,7 @@
 //! | what is cancelled never runs again, whatever is queued for it | `a_source_that_was_removed_while_it_was_queued_never_runs` |
 //! | a source or timer inserted runs in the next turn at the earliest, a task in the next round | `sources_inserted_in_a_callback_run_in_the_next_turn_at_the_earliest`, `a_source_inserted_by_a_task_runs_in_the_next_turn_and_a_task_in_this_one` |
 //! | `defer` runs at the head of the next round, `next_turn` in the next turn | `what_was_deferred_runs_at_the_head_of_the_next_round_in_order`, `next_turn_waits_for_a_look_at_the_poller_however_much_is_queued` |
-//! | a paused item loses no event | `a_descriptor_is_told_after_the_pause_whatever_its_trigger`, `timers_channels_pings_futures_and_connections_are_told_after_the_pause` |
+//! | a paused item loses no event | `a_descriptor_is_told_after_the_pause_whatever_its_trigger`, `channels_pings_futures_and_connections_are_told_after_the_pause`, `a_timer_that_comes_due_during_a_pause_fires_after_it_and_says_how_late` |
 //! | however busy the loop, poller, timers and other threads are looked at within the numbers above | `a_callback_of_a_flooded_socket_lets_others_through`, `a_turn_ends_after_1024_items_where_time_does_not_end_it` |
 //! | `stop`, wakes and pings are remembered, whenever they come | `stop_before_a_run_ends_it_after_one_turn`, `a_wake_at_home_between_turns_ends_the_next_wait` |
 //! | callbacks and tasks are the same thing | `callbacks_tasks_and_a_mix_of_both_leave_one_identical_trace` |

@@ -58,7 +58,7 @@ pub struct Timer {
     /// When it is due by the loop's clock; the alarm may be later, by the slack.
     deadline: Nanos,
     /// Makes what watches the boot clock, of a timer that goes by that.
-    boot_clock: Option<fn(u64) -> BootWatch>,
+    boot_clock: Option<fn(u64) -> Box<BootWatch>>,
     /// Made with the alarm.
     boot: Option<Box<BootWatch>>,
 }
@@ -165,7 +165,7 @@ impl Timer {
     /// ```
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn boot_clock(mut self) -> Self {
-        self.boot_clock = Some(BootWatch::new);
+        self.boot_clock = Some(|loop_id| Box::new(BootWatch::new(loop_id)));
         self
     }
 
@@ -209,7 +209,7 @@ impl Timer {
         let alarm = self.alarm.get_or_insert_with(|| Alarm::new(|shared| shared.clock.read()));
         let loop_id = alarm.loop_id();
         if let (Some(make), None) = (self.boot_clock, &self.boot) {
-            self.boot = Some(Box::new(make(loop_id)));
+            self.boot = Some(make(loop_id));
         }
         match due {
             Due::Armed => {}
