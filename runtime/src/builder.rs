@@ -226,7 +226,7 @@ impl<S: 'static> Builder<S> {
         }));
         Ok(EventLoop::from_shared(Shared::new(Parts {
             id: number.id(),
-            home: Home { queue: RunQueue::new(number.get()), number },
+            home: Home { queue: RunQueue::new(number.get(), number.generation()), number },
             reactor,
             clock: LoopClock::new(self.clock),
             chance,

@@ -295,6 +295,14 @@ impl LoopNumber {
         self.id
     }
 
+    /// Returns the generation that this loop's wakers begin with, to be cut to their width: far from that
+    /// of the loop which had the number before. A waker of that one must not seem to be one of this: who
+    /// holds it would not ask for another, and nobody would know that wakers are with others.
+    pub(crate) fn generation(&self) -> u32 {
+        // Ids are close to each other. Their products with the golden ratio are not.
+        (self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    }
+
     #[inline]
     pub(crate) fn inbox(&self) -> &'static Inbox {
         self.inbox
