@@ -5,7 +5,6 @@
 mod counting;
 mod support;
 
-
 use counting::{allocations, bytes_held, give_up};
 use loopline::spawn;
 use loopline::sync::{broadcast, watch};

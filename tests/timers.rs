@@ -6,11 +6,13 @@ mod net;
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use futures::poll;
 use loopline::time::{
     self, MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout,
 };
@@ -322,6 +324,24 @@ async fn ticks_after_25_ms(behavior: MissedTickBehavior) -> Vec<(u128, u128)> {
         seen.push(((due - start).as_millis(), (time::now() - start).as_millis()));
     }
     seen
+}
+
+#[test]
+fn a_tick_that_is_due_at_once_does_not_wait_for_a_turn() {
+    let at_once = async || {
+        let mut fresh = interval(3600 * 1000 * MS);
+        assert!(poll!(pin!(fresh.tick())).is_ready(), "the first");
+        assert!(poll!(pin!(fresh.tick())).is_pending(), "the second");
+        fresh.reset_immediately();
+        fresh.tick().await;
+        fresh.reset_immediately();
+        assert!(poll!(pin!(fresh.tick())).is_ready(), "after it was reset");
+        let mut late = interval_at(time::now(), MS);
+        assert!(poll!(pin!(late.tick())).is_ready(), "due when it was made");
+        assert_eq!(stats().timers, 0);
+    };
+    block_on(at_once());
+    block_on_paused(at_once());
 }
 
 #[test]

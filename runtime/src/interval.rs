@@ -51,7 +51,7 @@ pub struct Interval {
     missed: MissedTickBehavior,
 }
 
-/// Makes a period whose first tick is due at once.
+/// Makes a period whose first tick is due at once: awaiting it does not wait.
 ///
 /// # Panics
 ///
@@ -103,7 +103,8 @@ impl Interval {
     /// The `poll_` form of [`Interval::tick`]; the last one to poll is woken.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         let permit = ready!(budget::poll_proceed(cx));
-        ready!(self.alarm.poll(cx));
+        // The next deadline is a period away, so this cannot go on for long.
+        ready!(self.alarm.poll_at_once(cx));
         permit.spend();
         let fired = self.alarm.instant();
         let now = self.alarm.read_clock();
