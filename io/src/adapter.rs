@@ -6,6 +6,7 @@
 use std::cell::Cell as Flag;
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll, ready};
 
 use loopline_runtime::budget::{self, Permit};
@@ -49,6 +50,10 @@ pub(crate) struct Adapter<T: Pollable> {
     /// Whether there is but one direction: the end of a pipe is not asked for the other.
     one_way: bool,
 }
+
+/// No code of a user's runs inside it, so no panic leaves it half changed.
+impl<T: Pollable> UnwindSafe for Adapter<T> {}
+impl<T: Pollable> RefUnwindSafe for Adapter<T> {}
 
 impl<T: Pollable> Adapter<T> {
     /// Takes a source that is tried at once.

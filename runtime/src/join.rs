@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -54,6 +55,10 @@ pub struct JoinHandle<T> {
     /// Nothing else, so that it travels in registers; measured, 10 % of a spawn.
     task: Counted<dyn Joinable<T>>,
 }
+
+/// A task's own panics are kept in it, and no other leaves it half changed.
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
     pub(crate) fn new(task: Counted<dyn Joinable<T>>) -> Self {

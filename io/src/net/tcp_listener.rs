@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::RefUnwindSafe;
 use std::task::{Context, Poll};
 
 use loopline_runtime::registration::WaitKey;
@@ -35,6 +36,9 @@ pub struct TcpListener {
     /// Set where accepted sockets do not inherit the option.
     nodelay: Cell<bool>,
 }
+
+/// Its own part is one flag.
+impl RefUnwindSafe for TcpListener {}
 
 impl TcpListener {
     /// Listens on an address; port 0 lets the system choose one.
