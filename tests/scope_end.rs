@@ -148,7 +148,7 @@ fn a_panic_of_a_child_cancels_the_rest_and_goes_on_in_the_scope() {
 fn a_function_that_spawns_and_panics_before_it_has_a_future_leaves_no_child() {
     fn begin<'scope>(s: &'scope Scope<'scope, '_, ()>) -> std::future::Pending<Result<(), ()>> {
         let witness = WITNESS.take().unwrap();
-        s.spawn(std::future::poll_fn(move |_| match Rc::strong_count(&witness) {
+        s.spawn(poll_fn(move |_| match Rc::strong_count(&witness) {
             0 => Poll::Ready(()),
             _ => Poll::Pending,
         }));
