@@ -4,14 +4,15 @@ mod support;
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, poll};
 use loopline::callback::{self, Next};
-use loopline::sync::Semaphore;
-use loopline::{Deadlock, RunError, spawn};
+use loopline::sync::{Semaphore, remote};
+use loopline::{Deadlock, EventLoop, RunError, spawn};
 use support::{built, closes_clean, ends_with_items, event_loop};
 
 /// Runs the future to what must be a deadlock of so many items besides.
@@ -267,5 +268,81 @@ fn a_future_that_goes_on_when_asked_is_no_deadlock() {
         if polls == 2 { Poll::Ready(polls) } else { Poll::Pending }
     }));
     assert!(matches!(polled, Ok(2)), "{polled:?}");
+    closes_clean(event_loop);
+}
+
+/// Calls `f` on a thread once the run of this loop is about to sleep.
+fn once_asleep<T: Send + 'static>(
+    event_loop: &EventLoop<()>,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    event_loop.handle().next_turn(move |()| go.send(()).unwrap());
+    std::thread::spawn(move || {
+        wait.recv().unwrap();
+        f()
+    })
+}
+
+#[test]
+fn every_end_of_a_remote_channel_that_waits_is_no_deadlock() {
+    let mut event_loop = event_loop::<()>();
+    let (sender, mut receiver) = remote::mpsc::channel::<u8>(1);
+    // Waited for in a loop that is gone, then here.
+    assert!(support::block_on(async { poll!(pin!(receiver.recv())).is_pending() }));
+    let given = sender.clone();
+    let thread = once_asleep(&event_loop, move || given.blocking_send(1));
+    assert_eq!(event_loop.block_on(receiver.recv()).unwrap(), Some(1));
+    thread.join().unwrap().unwrap();
+    sender.try_send(2).unwrap();
+    let thread = once_asleep(&event_loop, move || (receiver.blocking_recv(), receiver));
+    event_loop.block_on(async { sender.send(3).await.unwrap() }).unwrap();
+    let (got, receiver) = thread.join().unwrap();
+    assert_eq!(got, Some(2));
+    let thread = once_asleep(&event_loop, move || drop(receiver));
+    event_loop.block_on(sender.closed()).unwrap();
+    thread.join().unwrap();
+
+    let (mut answer, answered) = remote::oneshot::channel::<u8>();
+    let thread = once_asleep(&event_loop, move || drop(answered));
+    event_loop.block_on(answer.closed()).unwrap();
+    thread.join().unwrap();
+    let (answer, answered) = remote::oneshot::channel::<u8>();
+    let thread = once_asleep(&event_loop, move || drop(answer));
+    assert!(event_loop.block_on(answered).unwrap().is_err());
+    thread.join().unwrap();
+    // And when both ends are here, nobody else can end the wait.
+    let (_sender, mut receiver) = remote::mpsc::channel::<u8>(1);
+    let unsure = event_loop.block_on(async {
+        loopline::time::timeout(Duration::from_millis(1), receiver.recv()).await
+    });
+    assert!(unsure.unwrap().is_err());
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_wait_of_a_child_or_through_others_that_a_thread_ends_is_no_deadlock() {
+    let mut event_loop = event_loop::<()>();
+    let (sender, receiver) = futures::channel::oneshot::channel();
+    let thread = once_asleep(&event_loop, move || sender.send(7));
+    let scoped = loopline::scope(async |s| {
+        let child = s.spawn(receiver);
+        s.spawn(async { assert_eq!(child.await.unwrap(), Ok(7)) });
+    });
+    event_loop.block_on(scoped).unwrap();
+    thread.join().unwrap().unwrap();
+    // The waker that was given away is of a task that has ended since.
+    let (sender, receiver) = futures::channel::oneshot::channel();
+    let shared = receiver.shared();
+    let first = event_loop.handle().spawn(shared.clone());
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    drop(first.cancel());
+    let thread = once_asleep(&event_loop, move || sender.send(8));
+    assert_eq!(event_loop.block_on(shared).unwrap(), Ok(8));
+    thread.join().unwrap().unwrap();
+    // A job of the pool, waited for by another task than its own.
+    let job = event_loop.handle().spawn_blocking(|| 9);
+    let waits = event_loop.handle().spawn(async move { job.await.unwrap() });
+    assert_eq!(event_loop.block_on(waits).unwrap().unwrap(), 9);
     closes_clean(event_loop);
 }

@@ -106,7 +106,7 @@ impl<T: ?Sized> Clone for Counted<T> {
     #[inline]
     fn clone(&self) -> Self {
         let count = &self.inner().count;
-        // No overflow: each takes memory, and none is ever forgotten.
+        // No overflow, also if some are forgotten: a task has but one handle, and the loop few at a time.
         count.set(count.get() + 1);
         Self { inner: self.inner, _owns: PhantomData }
     }

@@ -9,6 +9,7 @@
 
 mod barrier;
 pub mod broadcast;
+mod guards;
 pub mod mpsc;
 mod mutex;
 mod notify;

@@ -1,10 +1,9 @@
 //! The guards of a `Mutex` that borrow it.
 
 use std::cell::RefMut;
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 
 use super::{Mutex, Semaphore};
+use crate::sync::guards::{reads, texts, writes};
 
 /// The value of a [`Mutex`], locked until this is dropped.
 #[must_use = "the mutex is unlocked when this is dropped"]
@@ -107,36 +106,6 @@ impl<'a, T> MappedMutexGuard<'a, T> {
     }
 }
 
-macro_rules! guard {
-    ($($guard:ident),*) => {$(
-        impl<T> Deref for $guard<'_, T> {
-            type Target = T;
-
-            #[inline]
-            fn deref(&self) -> &T {
-                &self.value
-            }
-        }
-
-        impl<T> DerefMut for $guard<'_, T> {
-            #[inline]
-            fn deref_mut(&mut self) -> &mut T {
-                &mut self.value
-            }
-        }
-
-        impl<T: fmt::Debug> fmt::Debug for $guard<'_, T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&**self, f)
-            }
-        }
-
-        impl<T: fmt::Display> fmt::Display for $guard<'_, T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&**self, f)
-            }
-        }
-    )*};
-}
-
-guard!(MutexGuard, MappedMutexGuard);
+reads!(MutexGuard<'_, T>, MappedMutexGuard<'_, T>);
+writes!(MutexGuard<'_, T>, MappedMutexGuard<'_, T>);
+texts!(MutexGuard<'_, T>, MappedMutexGuard<'_, T>);

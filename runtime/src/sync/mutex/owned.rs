@@ -2,11 +2,11 @@
 //!
 //! A guard cannot hold the mutex and a borrow into it. So it holds the mutex and the value itself.
 
-use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::Mutex;
+use crate::sync::guards::texts;
 
 /// The value of a [`Mutex`], locked until this is dropped; borrows nothing.
 #[must_use = "the mutex is unlocked when this is dropped"]
@@ -55,14 +55,4 @@ impl<T> DerefMut for OwnedMutexGuard<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for OwnedMutexGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&**self, f)
-    }
-}
+texts!(OwnedMutexGuard<T>);

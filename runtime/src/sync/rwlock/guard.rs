@@ -1,10 +1,9 @@
 //! The guards of a `RwLock` that borrow it.
 
 use std::cell::{Ref, RefMut};
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 
 use super::{RwLock, SemaphorePermit};
+use crate::sync::guards::{reads, texts, writes};
 
 /// The value of a [`RwLock`], or a part of it, which nobody writes until this is dropped.
 #[must_use = "the lock is given back when this is dropped"]
@@ -174,43 +173,6 @@ impl<'a, T> RwLockMappedWriteGuard<'a, T> {
     }
 }
 
-macro_rules! guard {
-    ($($guard:ident),*) => {$(
-        impl<T> Deref for $guard<'_, T> {
-            type Target = T;
-
-            #[inline]
-            fn deref(&self) -> &T {
-                &self.value
-            }
-        }
-
-        impl<T: fmt::Debug> fmt::Debug for $guard<'_, T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&**self, f)
-            }
-        }
-
-        impl<T: fmt::Display> fmt::Display for $guard<'_, T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&**self, f)
-            }
-        }
-    )*};
-}
-
-guard!(RwLockReadGuard, RwLockWriteGuard, RwLockMappedWriteGuard);
-
-impl<T> DerefMut for RwLockWriteGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
-    }
-}
-
-impl<T> DerefMut for RwLockMappedWriteGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
-    }
-}
+reads!(RwLockReadGuard<'_, T>, RwLockWriteGuard<'_, T>, RwLockMappedWriteGuard<'_, T>);
+writes!(RwLockWriteGuard<'_, T>, RwLockMappedWriteGuard<'_, T>);
+texts!(RwLockReadGuard<'_, T>, RwLockWriteGuard<'_, T>, RwLockMappedWriteGuard<'_, T>);

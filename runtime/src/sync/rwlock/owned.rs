@@ -3,11 +3,11 @@
 //! A guard cannot hold the lock and a borrow into it. So readers share the value, and a writer takes it
 //! out.
 
-use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::{ALONE, HERE, RwLock};
+use crate::sync::guards::{reads, texts};
 
 /// The value of a [`RwLock`], which nobody writes until this is dropped; borrows nothing.
 #[must_use = "the lock is given back when this is dropped"]
@@ -86,14 +86,7 @@ impl<T> Drop for OwnedRwLockWriteGuard<T> {
     }
 }
 
-impl<T> Deref for OwnedRwLockReadGuard<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
+reads!(OwnedRwLockReadGuard<T>);
 
 impl<T> Deref for OwnedRwLockWriteGuard<T> {
     type Target = T;
@@ -111,20 +104,4 @@ impl<T> DerefMut for OwnedRwLockWriteGuard<T> {
     }
 }
 
-macro_rules! texts {
-    ($($guard:ident),*) => {$(
-        impl<T: fmt::Debug> fmt::Debug for $guard<T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&**self, f)
-            }
-        }
-
-        impl<T: fmt::Display> fmt::Display for $guard<T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&**self, f)
-            }
-        }
-    )*};
-}
-
-texts!(OwnedRwLockReadGuard, OwnedRwLockWriteGuard);
+texts!(OwnedRwLockReadGuard<T>, OwnedRwLockWriteGuard<T>);
