@@ -43,7 +43,15 @@ fn main() -> io::Result<()> {
 }
 
 fn on_loopline(limited: bool) -> io::Result<()> {
-    loopline::block_on(async {
+    let mut event_loop = loopline::EventLoop::<()>::builder();
+    // Under a tool that makes all slower the time of a turn would end it after each item, as it does not
+    // otherwise; tokio counts its items.
+    if let Some(times) =
+        std::env::var("PEERS_SLOWED").ok().and_then(|text| text.parse::<u32>().ok())
+    {
+        event_loop = event_loop.time_per_turn(std::time::Duration::from_micros(50) * times);
+    }
+    event_loop.build()?.block_on(async {
         let mut builder = http1::Builder::new();
         if limited {
             builder.timer(loopline::hyper_rt::LoopTimer::new());
@@ -55,7 +63,7 @@ fn on_loopline(limited: bool) -> io::Result<()> {
             stream.set_nodelay(true)?;
             loopline::spawn(serve(builder.clone(), stream));
         }
-    })
+    })?
 }
 
 fn on_tokio(limited: bool) -> io::Result<()> {
