@@ -65,6 +65,9 @@ pub mod guide {
 
     #[doc = include_str!("bytes.md")]
     pub mod bytes {}
+
+    #[doc = include_str!("speed.md")]
+    pub mod speed {}
 }
 
 /// What the macros refuse, each case with one that compiles.
