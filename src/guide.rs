@@ -53,3 +53,6 @@ pub mod from_tokio {}
 
 #[doc = include_str!("guide/from_libuv.md")]
 pub mod from_libuv {}
+
+#[doc = include_str!("guide/speed.md")]
+pub mod speed {}
