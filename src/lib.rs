@@ -1,12 +1,17 @@
 #![doc = include_str!("../README.md")]
+// The guide's links lead to features too.
+#![cfg_attr(
+    not(all(unix, feature = "process", feature = "fd", feature = "fs", feature = "extra")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub use loopline_runtime::{
-    Builder, Cancelled, Child, ChildBuilder, Clock, Control, Core, CurrentError, Deadlock,
+    Blocked, Builder, Cancelled, Child, ChildBuilder, Clock, Control, Core, CurrentError, Deadlock,
     EventLoop, Graced, Graceful, Guest, Handle, InsertError, InsertErrorKind, ItemBuilder,
     JoinError, JoinHandle, JoinSet, Lane, LaneError, PanicPolicy, PerCore, Prepared, Remote,
     RemoteJoin, RunError, Scope, Scoped, StateError, Stats, Straggler, TaskId, Turn, Until, Wait,
-    WaitError, block_on, closing, join, per_core, race, scope, select, spawn, spawn_blocking,
-    task_local, try_join, try_scope, yield_now,
+    WaitError, Watchdog, block_on, closing, join, per_core, race, scope, select, spawn,
+    spawn_blocking, task_local, try_join, try_scope, yield_now,
 };
 
 #[cfg(feature = "macros")]
@@ -32,7 +37,9 @@ pub mod io {
         Async, AsyncReadyGuard, AsyncReadyMutGuard, AsyncRegisterError, TryIoError,
     };
     #[cfg(unix)]
-    pub use loopline_io::fd::{FdSource, Interest, Readiness, Ready, Trigger};
+    pub use loopline_io::fd::{FdSource, ForeignLoop, Interest, Readiness, Ready, Trigger};
+    #[cfg(any(feature = "hyper", feature = "tokio-io"))]
+    pub use loopline_io::here::Here;
     #[cfg(all(unix, feature = "fd"))]
     pub use loopline_io::pipe::{self, pipe};
     #[cfg(all(unix, feature = "fd"))]
@@ -57,18 +64,7 @@ pub use loopline_io::hyper_rt;
 #[doc = include_str!("bridges.md")]
 pub mod bridges {}
 
-/// How a turn works, and what is promised.
-#[doc = include_str!("guide.md")]
-pub mod guide {
-    #[doc = include_str!("work.md")]
-    pub mod work {}
-
-    #[doc = include_str!("bytes.md")]
-    pub mod bytes {}
-
-    #[doc = include_str!("hosts.md")]
-    pub mod hosts {}
-}
+pub mod guide;
 
 /// What the macros refuse, each case with one that compiles.
 #[cfg(all(doctest, feature = "macros"))]

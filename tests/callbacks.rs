@@ -52,6 +52,47 @@ fn before_park_and_after_park_stand_around_every_wait_like_brackets() {
     closes_clean(event_loop);
 }
 
+// contract 16
+#[test]
+fn a_paused_source_is_told_of_no_wait_neither_then_nor_afterwards() {
+    /// Takes something before each wait and gives it back after it.
+    struct Lock(callback::BeforePark, callback::AfterPark);
+    impl Stream for Lock {
+        type Item = &'static str;
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<&'static str>> {
+            let before = Pin::new(&mut self.0).poll_next(cx).map(|_| Some("lock"));
+            if before.is_ready() {
+                return before;
+            }
+            Pin::new(&mut self.1).poll_next(cx).map(|_| Some("unlock"))
+        }
+    }
+    let mut event_loop = event_loop::<Vec<&str>>();
+    let handle = event_loop.handle();
+    let lock = Lock(callback::before_park(), callback::after_park());
+    let item = handle.insert(lock, |event, _lock, log: &mut Vec<&str>| {
+        log.push(event);
+        Next::Keep
+    });
+    let item = item.unwrap().control();
+    let mut log = Vec::new();
+    for _ in 0..2 {
+        event_loop.turn(&mut log, Duration::ZERO).unwrap();
+    }
+    assert_eq!(log, ["lock", "unlock"]);
+    item.pause();
+    for _ in 0..2 {
+        event_loop.turn(&mut log, Duration::ZERO).unwrap();
+    }
+    assert_eq!(log, ["lock", "unlock"]);
+    handle.spawn(async move { handle.with(|log| log.push("task")) });
+    item.resume();
+    event_loop.turn(&mut log, Duration::ZERO).unwrap();
+    assert_eq!(log, ["lock", "unlock", "lock", "unlock", "task"]);
+    item.cancel();
+    closes_clean(event_loop);
+}
+
 // contract 16, 23
 #[test]
 fn what_before_park_queues_is_run_without_waiting() {

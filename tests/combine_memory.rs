@@ -1,66 +1,29 @@
 //! `select!`, `join!` and `JoinSet` take no memory of their own once they are warm, and keep none of waits
 //! that were dropped. A file of its own, because it counts the allocations of its thread.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::{Future, pending, ready};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
+use counting::{allocations, bytes_held};
 use loopline::callback::channel;
 use loopline::{JoinSet, join, select, try_join, yield_now};
 use support::{block_on, scaled};
-
-/// The system's allocator, with a count of what this thread takes, and of the bytes it has.
-struct Counting;
-
-thread_local! {
-    static TAKEN: Cell<u64> = const { Cell::new(0) };
-    static BYTES: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(taken: u64, bytes: isize) {
-    // A thread that is ending counts no more.
-    let _ = TAKEN.try_with(|all| all.set(all.get() + taken));
-    let _ = BYTES.try_with(|all| all.set(all.get() + bytes));
-}
-
-// SAFETY: passes every call on unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size() as isize);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(0, -(layout.size() as isize));
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size as isize - layout.size() as isize);
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Runs a step again and again, and returns what the runs after the first ones allocated.
 async fn allocations_of(times: usize, mut step: impl AsyncFnMut()) -> u64 {
     for _ in 0..300 {
         step().await;
     }
-    let before = TAKEN.get();
+    let before = allocations();
     for _ in 0..times {
         step().await;
     }
-    TAKEN.get() - before
+    allocations() - before
 }
 
 #[test]
@@ -118,9 +81,9 @@ fn a_million_dropped_waits_leave_memory_flat() {
         };
         (0..100).for_each(|_| wait(&mut set, &mut messages));
         let many = scaled(1_000_000);
-        let before = (TAKEN.get(), BYTES.get());
+        let before = (allocations(), bytes_held());
         (0..many).for_each(|_| wait(&mut set, &mut messages));
-        assert_eq!((TAKEN.get(), BYTES.get()), before);
+        assert_eq!((allocations(), bytes_held()), before);
     });
 }
 
@@ -130,7 +93,7 @@ fn a_set_that_was_large_gives_its_memory_back() {
         let mut set = JoinSet::new();
         // More than the loop has slots for at first, which it keeps.
         let many = scaled(10_000).max(2000);
-        let before = BYTES.get();
+        let before = bytes_held();
         for _ in 0..5 {
             set.extend((0..many).map(ready));
             while set.join_next().await.is_some() {}
@@ -138,9 +101,9 @@ fn a_set_that_was_large_gives_its_memory_back() {
         // The loop keeps its own slots; the set holds nothing that grew.
         set.extend((0..100).map(ready));
         while set.join_next().await.is_some() {}
-        let with_set = BYTES.get();
+        let with_set = bytes_held();
         drop(set);
-        assert!(with_set - BYTES.get() < 8192, "{} bytes", with_set - BYTES.get());
+        assert!(with_set - bytes_held() < 8192, "{} bytes", with_set - bytes_held());
         assert!(before < with_set);
     });
 }

@@ -3,11 +3,13 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures::{Stream, stream};
 use loopline::callback::{self, Next};
 use loopline::{Control, EventLoop, yield_now};
 use support::{closes_clean, event_loop};
@@ -246,4 +248,66 @@ fn a_control_says_whether_its_item_has_ended() {
     assert!(control.is_finished());
     closes_clean(event_loop);
     assert!(control.is_finished(), "its loop is gone");
+}
+
+// contract 16
+#[test]
+fn a_source_changed_from_outside_is_polled_again_when_its_control_wakes_it() {
+    /// Yields what it holds; nobody wakes it.
+    struct Shelf(Rc<RefCell<Vec<u32>>>);
+    impl Stream for Shelf {
+        type Item = u32;
+        fn poll_next(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<u32>> {
+            self.0.borrow_mut().pop().map_or(Poll::Pending, |number| Poll::Ready(Some(number)))
+        }
+    }
+    let mut event_loop = event_loop::<Vec<u32>>();
+    let handle = event_loop.handle();
+    let shelf = Rc::new(RefCell::new(vec![1]));
+    let item = handle.insert(Shelf(shelf.clone()), |number, _shelf, seen: &mut Vec<u32>| {
+        seen.push(number);
+        Next::Keep
+    });
+    let item = item.unwrap();
+    let control = item.control();
+    let mut seen = Vec::new();
+    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    shelf.borrow_mut().push(2);
+    assert!(!event_loop.turn(&mut seen, Duration::ZERO).unwrap().left);
+    assert_eq!(seen, [1]);
+    assert!(control.wake() && control.wake());
+    event_loop.turn(&mut seen, None).unwrap(); // does not wait
+    assert_eq!(seen, [1, 2]);
+    // Paused: when it goes on.
+    shelf.borrow_mut().push(3);
+    assert!(control.pause() && control.wake());
+    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    assert_eq!(seen, [1, 2]);
+    control.resume();
+    event_loop.turn(&mut seen, None).unwrap();
+    assert_eq!(seen, [1, 2, 3]);
+    assert!(item.cancel().is_finished());
+    assert!(!control.wake());
+    closes_clean(event_loop);
+}
+
+// contract 17
+#[test]
+fn a_new_source_that_is_woken_in_its_turn_runs_in_the_next_one_all_the_same() {
+    let mut event_loop = event_loop::<Vec<u32>>();
+    let handle = event_loop.handle();
+    handle.defer(move |seen| {
+        let new = handle.insert(stream::once(ready(2)), |number, _, seen: &mut Vec<u32>| {
+            seen.push(number);
+            Next::Keep
+        });
+        assert!(new.unwrap().control().wake());
+        seen.push(1);
+    });
+    let mut seen = Vec::new();
+    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    assert_eq!(seen, [1]);
+    event_loop.turn(&mut seen, None).unwrap();
+    assert_eq!(seen, [1, 2]);
+    closes_clean(event_loop);
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures::StreamExt;
 use loopline::callback::{self, Next};
 use loopline::sync::Semaphore;
 use loopline::{Deadlock, RunError, spawn};
@@ -82,6 +83,35 @@ fn a_oneshot_that_a_plain_thread_completes_is_no_deadlock() {
     assert_eq!(got.unwrap(), Ok(7));
     thread.join().unwrap().unwrap();
     closes_clean(event_loop);
+}
+
+#[test]
+fn a_channel_that_kept_the_waker_of_an_earlier_loop_is_no_deadlock() {
+    // It asks for no other waker if the one it has seems to be the same.
+    let (sender, mut receiver) = futures::channel::mpsc::unbounded::<u8>();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            let mut event_loop = event_loop::<()>();
+            let look = event_loop.block_on(async { futures::poll!(receiver.next()).is_pending() });
+            assert!(look.unwrap());
+            closes_clean(event_loop);
+        }
+        let mut event_loop = event_loop::<()>();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let sender = sender.clone();
+        let thread = std::thread::spawn(move || {
+            wait.recv().unwrap();
+            sender.unbounded_send(7)
+        });
+        let handle = event_loop.handle();
+        let got = event_loop.block_on(async {
+            handle.next_turn(move |_| go.send(()).unwrap());
+            receiver.next().await
+        });
+        assert_eq!(got.unwrap(), Some(7));
+        thread.join().unwrap().unwrap();
+        closes_clean(event_loop);
+    }
 }
 
 /// A leaf that hands a clone of its waker to a thread, which wakes it once told to.

@@ -6,7 +6,7 @@ mod net;
 mod support;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -154,4 +154,34 @@ fn an_event_of_a_closed_stream_never_reaches_who_took_its_place_in_the_table() {
         far.write_all(b"new").unwrap();
         assert!(soon(new.next()).await.unwrap().unwrap().readable);
     });
+}
+
+// contract 12, 15, 16; fault 79
+#[test]
+fn a_callback_that_replaces_its_source_on_the_same_descriptor_loses_no_event() {
+    let (near, mut far) = sockets();
+    let near = std::rc::Rc::new(near);
+    let mut event_loop = event_loop::<Vec<u8>>();
+    let source = FdSource::new(near.clone(), Interest::READABLE);
+    let insert = event_loop.handle().insert(source, move |event, source, seen: &mut Vec<u8>| {
+        event.unwrap();
+        let mut byte = [0];
+        if let Ok(1) = source.try_io(|near| (&**near).read(&mut byte)) {
+            seen.push(byte[0]);
+        }
+        // The new one is registered when the old one is not any more, in the next poll.
+        *source = FdSource::new(near.clone(), Interest::READABLE);
+        if seen.len() == 6 { Next::Stop } else { Next::Keep }
+    });
+    far.write_all(b"one").unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        event_loop.turn(&mut seen, Duration::from_millis(1)).unwrap();
+    }
+    assert_eq!(seen, b"one");
+    far.write_all(b"two").unwrap();
+    event_loop.run(&mut seen).unwrap();
+    assert_eq!(seen, b"onetwo");
+    drop(insert.unwrap());
+    closes_clean(event_loop);
 }

@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use loopline::net::{TcpListener, TcpStream};
-use loopline::{InsertErrorKind, RunError, WaitError};
-use support::{closes_clean, ends_with_items, event_loop};
+use loopline::{InsertErrorKind, RunError, WaitError, Watchdog};
+use support::{TestLoop, built, closes_clean, ends_with_items, event_loop};
 
 /// Runs `f` in a forked child and returns the status it left with: what `f` returned, or 101.
 fn in_a_child(f: impl FnOnce() -> u8) -> i32 {
@@ -114,4 +114,38 @@ fn a_child_forked_inside_a_turn_leaves_it_and_may_run_a_loop_of_its_own() {
     assert_eq!(code, 0);
     drop(task);
     ends_with_items(event_loop, 1);
+}
+
+// contract 56
+// fault 39
+#[test]
+fn the_watchdog_is_the_parents_and_a_child_may_have_one_of_its_own() {
+    let (reports, reported) = std::sync::mpsc::channel();
+    let watchdog = Watchdog::after(Duration::from_millis(20))
+        .report(move |blocked| reports.send(blocked.label.clone()).unwrap_or(()));
+    let event_loop: TestLoop<()> = built(|builder| builder.watchdog(watchdog));
+    let labelled = event_loop.handle().item().label("parent's").spawn(std::future::ready(1));
+    let mut owned = Some((event_loop, labelled));
+    let code = in_a_child(|| {
+        let (event_loop, labelled) = owned.take().unwrap();
+        drop(labelled);
+        drop(event_loop.unguarded());
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
+        // One of the child's, with items that have labels.
+        let mut own: TestLoop<()> = built(|builder| builder.watchdog(Duration::from_secs(60)));
+        let task = own.handle().item().label("child's").spawn(async { 7 });
+        let seven = own.block_on(task).unwrap().unwrap();
+        closes_clean(own);
+        first_failure(&[threads == 1, seven == 7])
+    });
+    assert_eq!(code, 0, "check {code} failed");
+    let (mut event_loop, labelled) = owned.unwrap();
+    event_loop.block_on(labelled).unwrap().unwrap();
+    let task = event_loop
+        .handle()
+        .item()
+        .label("after")
+        .spawn(async move { reported.recv_timeout(Duration::from_secs(60)).unwrap() });
+    assert_eq!(event_loop.block_on(task).unwrap().unwrap().as_deref(), Some("after"));
+    closes_clean(event_loop);
 }

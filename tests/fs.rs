@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::future::poll_fn;
 use std::io::{ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
@@ -11,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, StreamExt};
 use loopline::fs::{self, File, OpenOptions};
+use loopline::spawn_blocking;
 use loopline::time::{now, timeout};
-use loopline::{spawn, spawn_blocking, yield_now};
 use support::{block_on, block_on_paused, built, closes_clean, ends_with_items, event_loop};
 
 /// A directory of one test, removed at its end.
@@ -72,6 +71,46 @@ fn calls_on_paths_do_what_those_of_std_do() {
         fs::remove_dir_all(folder.at("a")).await.unwrap();
         let error = fs::read(folder.at("a")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_directory_is_made_as_its_builder_says() {
+    let folder = Folder::new();
+    block_on(async {
+        let mut builder = fs::DirBuilder::new();
+        let error = builder.create(folder.at("a/b")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.recursive(true).create(folder.at("a/b")).await.unwrap();
+        builder.create(folder.at("a/b")).await.unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let made = fs::metadata(folder.at("a/b")).await.unwrap().permissions();
+            assert_eq!(made.mode() & 0o777, 0o700);
+        }
+    });
+}
+
+#[test]
+fn several_buffers_are_written_as_one() {
+    use futures::AsyncWriteExt;
+    use std::io::IoSlice;
+
+    let folder = Folder::new();
+    block_on(async {
+        let mut file = File::create(folder.at("file")).await.unwrap();
+        let bufs = [&b""[..], b"abc", b"", b"def", b"ghi", b"jkl"].map(IoSlice::new);
+        assert_eq!(file.write_vectored(&bufs).await.unwrap(), 12);
+        file.set_max_buf_size(1);
+        let n = file.write_vectored(&bufs).await.unwrap();
+        assert!((1..=12).contains(&n), "as many as there is room for, and at least one: {n}");
+        assert_eq!(file.write_vectored(&[]).await.unwrap(), 0);
+        file.flush().await.unwrap();
+        let written = fs::read(folder.at("file")).await.unwrap();
+        assert_eq!(written, b"abcdefghijklabcdefghijkl"[..12 + n]);
     });
 }
 
@@ -255,10 +294,10 @@ fn a_full_disk_is_told_once_to_the_next_call_on_that_file_only() {
         assert_eq!(std::fs::read(folder.at("file")).unwrap(), b"kept");
         // By the next write, if there is no flush between; by what syncs; by closing.
         full.write_all(b"lost").await.unwrap();
-        let error = poll_fn(|cx| pin!(full.write(b"more")).poll(cx).map(Result::err));
+        let error = std::future::poll_fn(|cx| pin!(full.write(b"more")).poll(cx).map(Result::err));
         let mut told = error.await;
         while told.is_none() {
-            yield_now().await;
+            loopline::yield_now().await;
             told = full.write(b"more").await.err();
         }
         assert_eq!(told.unwrap().kind(), ErrorKind::StorageFull);
@@ -282,12 +321,12 @@ fn the_loop_goes_on_while_a_fifo_waits_for_its_other_end_and_a_dropped_call_is_n
         return eprintln!("skipped: no mkfifo here");
     }
     block_on(async {
-        let opening = spawn({
+        let opening = loopline::spawn({
             let path = path.clone();
             async move { File::open(path).await.unwrap() }
         });
         for _ in 0..1000 {
-            yield_now().await;
+            loopline::yield_now().await;
         }
         assert!(!opening.is_finished());
         opening.cancel().await.unwrap_err();

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use loopline::net::{TcpListener, TcpStream, ToAddrs, lookup_host};
+use loopline::net::{TcpListener, TcpStream, ToAddrs, UdpSocket, lookup_host};
 use loopline::time::{now, sleep, timeout};
 use support::{block_on, block_on_paused, closes_clean, event_loop};
 
@@ -24,6 +24,27 @@ fn a_name_is_looked_up_to_connect_to_and_to_listen_on() {
         let found: Vec<SocketAddr> = lookup_host("localhost:7").await.unwrap().collect();
         assert!(!found.is_empty());
         assert!(found.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 7), "{found:?}");
+    });
+}
+
+// contract 51
+#[test]
+fn datagrams_are_bound_connected_and_sent_by_name_too() {
+    block_on(async {
+        let receiver = UdpSocket::bind("localhost:0").await.unwrap();
+        let addr = receiver.local_addr().unwrap();
+        assert!(addr.ip().is_loopback());
+        let sender = UdpSocket::bind(SocketAddr::new(addr.ip(), 0)).await.unwrap();
+        // of the addresses of the name, the one that this socket can reach
+        let same = lookup_host(("localhost", addr.port())).await.unwrap().next() == Some(addr);
+        if same {
+            sender.send_to(b"sent", ("localhost", addr.port())).await.unwrap();
+            assert_eq!(receiver.recv(&mut [0; 9]).await.unwrap(), 4);
+        }
+        sender.connect(format!("localhost:{}", addr.port())).await.unwrap();
+        assert_eq!(sender.peer_addr().unwrap(), addr);
+        let error = sender.send_to(b"", "localhost").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     });
 }
 

@@ -1,52 +1,18 @@
 //! A million tasks come and go, and the memory they took is given back. A file of its own, because it
 //! counts every allocation of its thread.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use counting::bytes_held;
 use loopline::{EventLoop, yield_now};
 use support::{closes_clean, event_loop, scaled};
-
-/// The system's allocator, with a count of the bytes each thread holds.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // A thread that is ending counts no more.
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
-}
-
-// SAFETY: passes every call on unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Spawns so many tasks that sleep, wakes them all, and lets them end. Returns the bytes held meanwhile.
 fn come_and_go(event_loop: &mut EventLoop<()>, many: usize) -> isize {
@@ -72,7 +38,7 @@ fn come_and_go(event_loop: &mut EventLoop<()>, many: usize) -> isize {
     while wakers.borrow().len() < many {
         event_loop.block_on(yield_now()).unwrap();
     }
-    let held = HELD.get();
+    let held = bytes_held();
     wakers.take().into_iter().for_each(Waker::wake);
     event_loop.run(&mut ()).unwrap();
     assert_eq!(ended.get(), many, "each was woken and ended");
@@ -81,17 +47,17 @@ fn come_and_go(event_loop: &mut EventLoop<()>, many: usize) -> isize {
 
 /// A loop on which many tasks come and go twice; the bytes its memory took of those before.
 fn loop_of_many(many: usize) -> isize {
-    let before = HELD.get();
+    let before = bytes_held();
     let mut event_loop = event_loop::<()>();
     let most = come_and_go(&mut event_loop, many) - before;
-    let base = HELD.get() - before;
+    let base = bytes_held() - before;
     // What stays is the table of slots, which is used again.
     assert!(base < most / 2, "{base} bytes stay of {most}");
     come_and_go(&mut event_loop, many);
-    let again = HELD.get() - before;
+    let again = bytes_held() - before;
     assert!((again - base).abs() * 20 <= base, "{again} bytes held after {base}");
     closes_clean(event_loop);
-    HELD.get() - before
+    bytes_held() - before
 }
 
 // contract 36; fault 69

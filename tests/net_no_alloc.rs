@@ -2,18 +2,19 @@
 //! begun and dropped leave nothing behind. A file of its own, because it counts every allocation.
 #![cfg(unix)]
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "support/net.rs"]
 mod net;
 mod support;
 #[path = "support/unix.rs"]
 mod unix;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
+use counting::allocations;
 use loopline::io::Interest;
 use loopline::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use loopline::spawn;
@@ -21,54 +22,19 @@ use net::{ANY, poll_once, soon};
 use support::{block_on, scaled};
 use unix::Folder;
 
-/// The system's allocator, with a count of what each thread takes from it.
-struct Counting;
-
-thread_local! {
-    static TAKEN: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending counts no more.
-    let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
-}
-
-// SAFETY: passes every call on unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// Begins and drops waits, two at a time, and returns what the later ones allocated.
 fn allocations_of<F: Future>(mut begin: impl FnMut() -> F) -> u64 {
     let mut cx = Context::from_waker(Waker::noop());
     let mut before = 0;
     for n in 0..scaled(100_000) {
         if n == scaled(100_000) / 10 {
-            before = TAKEN.get();
+            before = allocations();
         }
         let (mut first, mut second) = (pin!(begin()), pin!(begin()));
         assert!(first.as_mut().poll(&mut cx).is_pending());
         assert!(second.as_mut().poll(&mut cx).is_pending());
     }
-    TAKEN.get() - before
+    allocations() - before
 }
 
 // contract 40
@@ -113,11 +79,11 @@ fn waits_for_a_place_that_are_cancelled_leave_nothing() {
         let mut before = 0;
         for n in 0..scaled(100_000) {
             if n == scaled(100_000) / 10 {
-                before = TAKEN.get();
+                before = allocations();
             }
             assert!(pin!(incoming.next()).poll(&mut cx).is_pending());
         }
-        assert_eq!(TAKEN.get() - before, 0);
+        assert_eq!(allocations() - before, 0);
     }));
 }
 
@@ -143,7 +109,7 @@ fn datagrams_and_streams_that_come_and_go_allocate_nothing() {
         let mut buf = [0; 64];
         for n in 0..2000 {
             if n == 200 {
-                before = TAKEN.get();
+                before = allocations();
             }
             a.send_to(b"ping", to).await.unwrap();
             assert_eq!(a.recv(&mut buf).await.unwrap(), 4);
@@ -152,7 +118,7 @@ fn datagrams_and_streams_that_come_and_go_allocate_nothing() {
             one.send(b"ping").await.unwrap();
             assert_eq!(one.recv(&mut buf).await.unwrap(), 4);
         }
-        assert_eq!(TAKEN.get() - before, 0);
+        assert_eq!(allocations() - before, 0);
         assert!(poll_once(a.recv(&mut buf)).await.is_pending());
         drop(echo.cancel());
     });

@@ -2,11 +2,12 @@
 //! A file of its own, because it counts every allocation of its thread.
 #![cfg(unix)] // descriptors and their options
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "support/net.rs"]
 mod net;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{Read, Write};
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use counting::allocations;
 use loopline::callback::{Next, channel, ping};
 use loopline::io::{FdSource, Interest};
 use loopline::sync::remote;
@@ -23,41 +25,6 @@ use loopline::time::{self, Timer, interval, sleep};
 use loopline::{spawn, yield_now};
 use net::pair;
 use support::{block_on, block_on_paused, closes_clean, event_loop};
-
-/// The system's allocator, with a count of what each thread takes from it.
-struct Counting;
-
-thread_local! {
-    static TAKEN: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending counts no more.
-    let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
-}
-
-// SAFETY: passes every call on unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Whether every loop of this process permutes orders, which takes memory.
 fn is_seeded() -> bool {
@@ -69,11 +36,11 @@ async fn allocations_of(mut step: impl AsyncFnMut()) -> u64 {
     for _ in 0..100 {
         step().await;
     }
-    let before = TAKEN.get();
+    let before = allocations();
     for _ in 0..1000 {
         step().await;
     }
-    if is_seeded() { 0 } else { TAKEN.get() - before }
+    if is_seeded() { 0 } else { allocations() - before }
 }
 
 #[test]
@@ -166,12 +133,12 @@ fn an_event_of_a_callback_allocates_nothing() {
     let mut before = 0;
     for round in 0..1100 {
         if round == 100 {
-            before = TAKEN.get();
+            before = allocations();
         }
         far.write_all(b"x").unwrap();
         event_loop.turn(&mut seen, Duration::from_secs(10)).unwrap();
     }
-    assert!(is_seeded() || TAKEN.get() == before, "{} allocations", TAKEN.get() - before);
+    assert!(is_seeded() || allocations() == before, "{} allocations", allocations() - before);
     assert!(seen >= 1000, "only {seen} events");
     control.cancel();
     closes_clean(event_loop);

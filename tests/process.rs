@@ -78,6 +78,17 @@ fn the_standard_librarys_command_is_inside() {
 }
 
 #[test]
+fn a_child_is_started_by_a_function_of_ones_own() {
+    block_on(async {
+        let mut command = shell("exit 3");
+        let child = command.spawn_with(|std| std.arg("0").spawn()).unwrap();
+        assert_eq!(soon(child.wait()).await.unwrap().code(), Some(3));
+        let error = command.spawn_with(|_| Err(ErrorKind::OutOfMemory.into())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    });
+}
+
+#[test]
 fn a_child_is_written_to_and_read_from() {
     block_on(async {
         let mut child = cat();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use loopline::callback::{self, Next};
 use loopline::{Handle, RunError, spawn, yield_now};
-use support::{closes_clean, event_loop, scaled};
+use support::{built, closes_clean, event_loop, scaled};
 
 type Log = Rc<RefCell<Vec<&'static str>>>;
 
@@ -129,6 +129,29 @@ fn a_run_ends_when_no_item_is_left_and_background_does_not_count() {
     assert_eq!(handle.stats().items, 2);
     drop((forever.cancel(), source.cancel()));
     closes_clean(event_loop);
+}
+
+// contract 22
+#[test]
+fn a_run_whose_last_item_ends_before_the_wait_ends_too() {
+    // Neither with the deadlock's error nor in a wait without end.
+    for detect in [true, false] {
+        let mut event_loop = built::<u32>(|builder| builder.detect_deadlock(detect));
+        let handle = event_loop.handle();
+        let hook = handle.insert(callback::before_park(), move |(), _, parks| {
+            *parks += 1;
+            if *parks == 3 {
+                return Next::Stop;
+            }
+            handle.spawn(async {}); // so that this wait is none
+            Next::Keep
+        });
+        drop(hook);
+        let mut parks = 0;
+        event_loop.run(&mut parks).unwrap();
+        assert_eq!(parks, 3);
+        closes_clean(event_loop);
+    }
 }
 
 // contract 28; fault 70

@@ -145,6 +145,23 @@ fn a_panic_of_a_child_cancels_the_rest_and_goes_on_in_the_scope() {
 
 // contract 39
 #[test]
+fn a_function_that_spawns_and_panics_before_it_has_a_future_leaves_no_child() {
+    fn begin<'scope>(s: &'scope Scope<'scope, '_, ()>) -> std::future::Pending<Result<(), ()>> {
+        let witness = WITNESS.take().unwrap();
+        s.spawn(poll_fn(move |_| match Rc::strong_count(&witness) {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        }));
+        explode("early")
+    }
+    thread_local!(static WITNESS: Cell<Option<Rc<()>>> = const { Cell::new(None) });
+    let witness = Rc::new(());
+    WITNESS.set(Some(witness.clone()));
+    assert_eq!(panic_of(try_scope(begin)), "early");
+    assert_eq!(Rc::strong_count(&witness), 1, "the child was dropped");
+}
+
+#[test]
 fn a_panic_of_the_closure_cancels_children_first() {
     let log = Log::default();
     let text = panic_of(async {

@@ -1,56 +1,27 @@
 //! A scope that lives long keeps nothing of children that ended. A file of its own, because it counts
 //! what its thread takes from the allocator and gives back.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::task::Poll;
 
+use counting::bytes_held;
 use loopline::{scope, yield_now};
 use support::{block_on, scaled};
-
-/// The system's allocator, with a count of the bytes that each thread holds.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // A thread that is ending counts no more.
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
-}
-
-// SAFETY: passes every call on unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Runs a step many times, and returns how many bytes more are held after the rest than after some.
 async fn growth_of(times: usize, mut step: impl AsyncFnMut()) -> isize {
     for _ in 0..100 {
         step().await;
     }
-    let before = HELD.get();
+    let before = bytes_held();
     for _ in 0..times {
         step().await;
     }
-    HELD.get() - before
+    bytes_held() - before
 }
 
 #[test]
@@ -112,14 +83,14 @@ fn a_scope_gives_back_what_a_crowd_took() {
     block_on(async {
         let crowd = async || {
             scope(async |s| {
-                let before = HELD.get();
+                let before = bytes_held();
                 for _ in 0..100_000 {
                     s.spawn(yield_now());
                 }
                 while !s.is_empty() {
                     yield_now().await;
                 }
-                HELD.get() - before
+                bytes_held() - before
             })
             .await
         };

@@ -243,3 +243,21 @@ fn a_million_cancelled_waits_hold_nothing() {
         soon(usr1.recv()).await.unwrap();
     });
 }
+
+// contract 54
+#[test]
+fn a_full_socket_of_the_handler_has_told_the_loop() {
+    let _alone = alone();
+    block_on(async {
+        let mut usr1 = signal(USR1).unwrap();
+        for _ in 0..3 {
+            // More bytes than a socket pair takes, while the loop does not look.
+            (0..5000).for_each(|_| raise(USR1));
+            assert!(soon(usr1.recv()).await.is_some());
+            assert!(poll_once(usr1.recv()).await.is_pending(), "coalesced");
+            // And the next is news again.
+            raise(USR1);
+            assert!(soon(usr1.recv()).await.is_some());
+        }
+    });
+}

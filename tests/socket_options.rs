@@ -124,6 +124,11 @@ fn options_of_streams_are_kept() {
         assert_eq!(a.tos_v4().unwrap(), 0x10);
         b.set_send_buffer_size(32 * 1024).unwrap();
         assert!(b.send_buffer_size().unwrap() >= 32 * 1024);
+        #[cfg(target_os = "linux")]
+        for on in [true, false] {
+            a.set_quickack(on).unwrap();
+            assert_eq!(a.quickack().unwrap(), on);
+        }
         assert!(!a.oobinline().unwrap());
     });
 }

@@ -1,52 +1,18 @@
 //! A million waits that are begun and dropped leave nothing behind, and allocate nothing either.
 //! A file of its own, because it counts every allocation of its thread.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use counting::allocations;
 use loopline::sync::{Barrier, Mutex, Notify, OnceCell, RwLock, Semaphore};
 use support::{block_on, scaled};
-
-/// The system's allocator, with a count of what each thread takes from it.
-struct Counting;
-
-thread_local! {
-    static TAKEN: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending counts no more.
-    let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
-}
-
-// SAFETY: passes every call on unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Begins and drops waits, two at a time, and returns what the later ones allocated.
 fn allocations_of<F: Future>(mut begin: impl FnMut() -> F) -> u64 {
@@ -54,14 +20,14 @@ fn allocations_of<F: Future>(mut begin: impl FnMut() -> F) -> u64 {
     let mut before = 0;
     for n in 0..scaled(500_000) {
         if n == scaled(500_000) / 10 {
-            before = TAKEN.get();
+            before = allocations();
         }
         let (mut first, mut second) = (pin!(begin()), pin!(begin()));
         assert!(first.as_mut().poll(&mut cx).is_pending());
         assert!(second.as_mut().poll(&mut cx).is_pending());
         assert!(first.as_mut().poll(&mut cx).is_pending());
     }
-    TAKEN.get() - before
+    allocations() - before
 }
 
 // contract 40

@@ -1,69 +1,23 @@
 //! Waits that are given up leave nothing, and those that are served allocate nothing once warmed up.
 //! A file of its own, because it counts every allocation of its thread.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Waker};
-
+use counting::{allocations, bytes_held, give_up};
 use loopline::spawn;
 use loopline::sync::{broadcast, watch};
 use loopline::task::{CancellationToken, yield_now};
 use support::{block_on, scaled};
 
-/// The system's allocator, with a count of the allocations and the bytes each thread holds.
-struct Counting;
-
-thread_local! {
-    static TAKEN: Cell<u64> = const { Cell::new(0) };
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(taken: u64, bytes: isize) {
-    // A thread that is ending counts no more.
-    let _ = TAKEN.try_with(|count| count.set(count.get() + taken));
-    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
-}
-
-// SAFETY: passes every call on unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size() as isize);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(0, -(layout.size() as isize));
-        // SAFETY: as in `alloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size as isize - layout.size() as isize);
-        // SAFETY: as in `alloc`.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Polls a future that waits, once, and drops it.
-fn give_up<F: Future>(future: F) {
-    assert!(pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-}
-
 /// Asserts that `f`, once warmed up, allocates nothing.
 #[track_caller]
 fn allocates_nothing(times: usize, mut f: impl FnMut()) {
     f();
-    let before = (TAKEN.get(), HELD.get());
+    let before = (allocations(), bytes_held());
     (0..times).for_each(|_| f());
-    assert_eq!((TAKEN.get(), HELD.get()), before, "allocations and bytes held");
+    assert_eq!((allocations(), bytes_held()), before, "allocations and bytes held");
 }
 
 #[test]
@@ -127,10 +81,10 @@ fn tasks_that_wait_and_are_served_allocate_nothing() {
         };
         round(1000).await;
         let rounds = scaled(10_000);
-        let before = TAKEN.get();
+        let before = allocations();
         round(rounds).await;
         // A loop that permutes orders takes memory to do so.
-        assert!(TAKEN.get() == before || std::env::var_os("LOOPLINE_SEED").is_some());
+        assert!(allocations() == before || std::env::var_os("LOOPLINE_SEED").is_some());
         drop((sender, sets));
         for task in tasks {
             task.await.unwrap();
@@ -141,19 +95,19 @@ fn tasks_that_wait_and_are_served_allocate_nothing() {
 #[test]
 fn a_million_children_of_a_token_leave_nothing_behind() {
     let root = CancellationToken::new();
-    let before = HELD.get();
+    let before = bytes_held();
     for _ in 0..scaled(1_000_000) {
         let child = root.child_token();
         give_up(child.child_token().cancelled_owned());
     }
-    assert_eq!(HELD.get(), before);
+    assert_eq!(bytes_held(), before);
     // Each a child of the one before, which is then dropped.
     let mut child = root.child_token();
-    let before = HELD.get();
+    let before = bytes_held();
     for _ in 0..scaled(1_000_000) {
         child = child.child_token();
     }
-    assert_eq!(HELD.get(), before);
+    assert_eq!(bytes_held(), before);
     root.cancel();
     assert!(child.is_cancelled());
 }

@@ -286,3 +286,13 @@ fn a_dropped_await_of_a_handle_loses_nothing() {
         assert_eq!(task.await.unwrap(), "output");
     });
 }
+
+#[test]
+fn a_handle_may_cross_catch_unwind_and_what_is_behind_it_may() {
+    fn is_unwind_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    is_unwind_safe::<JoinHandle<Rc<Cell<u8>>>>();
+    is_unwind_safe::<loopline::JoinSet<Cell<u8>>>();
+    is_unwind_safe::<loopline::net::TcpListener>();
+    is_unwind_safe::<loopline::net::TcpStream>();
+    is_unwind_safe::<loopline::net::UdpSocket>();
+}

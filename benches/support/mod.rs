@@ -7,6 +7,8 @@
 //! - `cargo bench --bench NAME -- TEXT`: those whose name contains the text.
 //! - `... -- --once CASE OPERATIONS`: one round of one case and nothing else, for
 //!   `valgrind --tool=callgrind`: two runs of different length give the instructions of an operation.
+//!
+//! With `LOOPLINE_BENCH_WATCHDOG` set to milliseconds, the loops have a watchdog with that limit.
 
 #![allow(dead_code, reason = "no bench uses all of it")]
 
@@ -106,6 +108,10 @@ impl Suite {
         let mut builder = EventLoop::builder();
         if self.counts_instructions() {
             builder = builder.time_per_turn(Duration::from_secs(1));
+        }
+        if let Ok(limit) = std::env::var("LOOPLINE_BENCH_WATCHDOG") {
+            let limit = limit.parse().expect("LOOPLINE_BENCH_WATCHDOG is milliseconds");
+            builder = builder.watchdog(Duration::from_millis(limit));
         }
         builder.build().expect("descriptors are left")
     }

@@ -6,6 +6,7 @@
 use std::cell::Cell as Flag;
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll, ready};
 
 use loopline_runtime::budget::{self, Permit};
@@ -50,6 +51,10 @@ pub(crate) struct Adapter<T: Pollable> {
     one_way: bool,
 }
 
+/// No code of a user's runs inside it, so no panic leaves it half changed.
+impl<T: Pollable> UnwindSafe for Adapter<T> {}
+impl<T: Pollable> RefUnwindSafe for Adapter<T> {}
+
 impl<T: Pollable> Adapter<T> {
     /// Takes a source that is tried at once.
     pub(crate) fn new(source: T) -> Self {
@@ -81,7 +86,7 @@ impl<T: Pollable> Adapter<T> {
     }
 
     /// Borrows the source to change it; its descriptor stays the same.
-    #[cfg(all(unix, feature = "fd"))]
+    #[cfg(unix)]
     pub(crate) fn source_mut(&mut self) -> &mut T {
         self.source.as_mut().expect("taken only by into_inner, which consumes the adapter").as_mut()
     }

@@ -18,6 +18,7 @@ use crate::adapter::watch::Keys;
 
 #[cfg(feature = "fd")]
 pub use self::any::{Async, AsyncRegisterError};
+pub use self::foreign::ForeignLoop;
 #[cfg(feature = "fd")]
 pub use self::guard::{AsyncReadyGuard, AsyncReadyMutGuard, TryIoError};
 pub use self::trigger::Trigger;
@@ -25,6 +26,7 @@ pub use crate::interest::{Interest, Ready};
 
 #[cfg(feature = "fd")]
 mod any;
+mod foreign;
 #[cfg(feature = "fd")]
 mod futures_io;
 #[cfg(feature = "fd")]
@@ -140,6 +142,11 @@ impl<T: AsFd> FdSource<T> {
         self.adapter.cell().as_ref()
     }
 
+    /// Returns the descriptor, to be changed; not for another one.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.adapter.source_mut()
+    }
+
     /// Ends the registration and gives the descriptor back.
     ///
     /// # Errors
@@ -208,6 +215,10 @@ impl<T: AsFd> FdSource<T> {
     }
 
     /// Waits for the next event.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be registered with the poller, or is awaited in another loop than its own.
     ///
     /// # Cancel safety
     ///

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use self::call::call;
 
+pub use self::dir_builder::DirBuilder;
 pub use self::file::File;
 pub use self::open_options::OpenOptions;
 pub use self::read_dir::{DirEntry, ReadDir, read_dir};
@@ -37,6 +38,7 @@ pub use std::fs::{FileType, Metadata, Permissions};
 
 mod accepted;
 mod call;
+mod dir_builder;
 mod file;
 mod open_options;
 mod read_dir;

@@ -30,6 +30,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use loopline_runtime::time::{self, SendSleep};
 
+use crate::here::Here;
 use crate::net::TcpStream;
 use crate::scratch;
 
@@ -138,7 +139,10 @@ macro_rules! hyper_io {
 }
 
 hyper_io!(TcpStream);
+#[cfg(unix)]
+hyper_io!(crate::net::UnixStream);
 hyper_io!(impl [T: AsyncRead + AsyncWrite] for Io<T>: |stream| stream.project().inner);
+hyper_io!(impl [T: AsyncRead + AsyncWrite + Unpin] for Here<T>: |stream| stream);
 
 /// Spawns what hyper wants spawned (each request of HTTP/2, each connection of a client) on the event
 /// loop that runs on the thread. Nothing need be `Send`.

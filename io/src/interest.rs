@@ -6,6 +6,15 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 use loopline_runtime::registration::{Direction, Registration};
 
 /// What to watch a source for. Sets are joined by `|`.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_io::fd::Interest;
+///
+/// let both = Interest::READABLE | Interest::WRITABLE;
+/// assert!(both.is_readable() && both.is_writable());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Interest(u8);
 

@@ -8,6 +8,8 @@ pub mod copy;
 pub mod fd;
 #[cfg(feature = "fs")]
 pub mod fs;
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+pub mod here;
 #[cfg(feature = "hyper")]
 pub mod hyper_rt;
 pub mod net;
@@ -24,6 +26,7 @@ pub mod stdio;
 mod adapter;
 #[cfg(unix)]
 mod interest;
+mod mischief;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 mod scratch;
 mod sys;

@@ -23,11 +23,18 @@ pub use {unix_datagram::UnixDatagram, unix_listener::UnixListener, unix_stream::
 #[cfg(all(any(target_os = "linux", target_os = "android"), feature = "socket"))]
 pub use unix_fds::UCred;
 
+pub mod tcp;
+#[cfg(unix)]
+pub mod unix;
+
 mod accept;
 mod addr;
+#[cfg(feature = "tokio-io")]
+mod bufs;
 mod connect;
 mod datagram;
 mod futures_io;
+mod halves;
 mod incoming;
 mod limit;
 mod lookup;

@@ -27,7 +27,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command as StdCommand, ExitStatus, Output, Stdio};
+use std::process::{Child as StdChild, Command as StdCommand, ExitStatus, Output, Stdio};
 
 pub use child::Child;
 pub use exit::Exit;
@@ -217,8 +217,21 @@ impl Command {
     /// # }).unwrap();
     /// ```
     pub fn spawn(&mut self) -> io::Result<Child> {
+        self.spawn_with(StdCommand::spawn)
+    }
+
+    /// Starts the program by a function of one's own, which is given the standard library's command: for
+    /// what must be done around the start, or is done by another library.
+    ///
+    /// # Errors
+    ///
+    /// What the function returns; as [`Command::spawn`].
+    pub fn spawn_with(
+        &mut self,
+        start: impl FnOnce(&mut StdCommand) -> io::Result<StdChild>,
+    ) -> io::Result<Child> {
         orphans::look();
-        Child::new(self.std.spawn()?, self.kill_on_drop)
+        Child::new(start(&mut self.std)?, self.kill_on_drop)
     }
 
     /// Starts the program, and waits for its end. Pipes to it are closed at once.

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -29,13 +29,23 @@ pub(crate) fn poll_read<R: AsyncRead>(
     wanted: usize,
     put: impl FnOnce(&[u8]),
 ) -> Poll<io::Result<()>> {
+    lend(wanted, |scratch| {
+        let n = ready!(stream.poll_read(cx, scratch))?;
+        put(&scratch[..n]);
+        Poll::Ready(Ok(()))
+    })
+}
+
+/// Lends a buffer of at most `wanted` bytes; what is in it means nothing.
+#[inline]
+pub(crate) fn lend<T>(wanted: usize, use_it: impl FnOnce(&mut [u8]) -> T) -> T {
     // Without it (this thread's locals are being destroyed) each read has a buffer of its own.
     let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
     let wanted = wanted.min(LARGEST);
     if scratch.len() < wanted {
         grow(&mut scratch, wanted);
     }
-    let result = stream.poll_read(cx, &mut scratch[..wanted]).map_ok(|n| put(&scratch[..n]));
+    let result = use_it(&mut scratch[..wanted]);
     let _ = SCRATCH.try_with(|kept| kept.set(scratch));
     result
 }
@@ -57,4 +67,38 @@ pub(crate) fn poll_close<W: AsyncWrite>(
         }
         result => result,
     }
+}
+
+/// What a receiving call returns: how long it was, and whatever else.
+#[cfg(feature = "tokio-io")]
+pub(crate) trait Length {
+    fn length(&self) -> usize;
+}
+
+#[cfg(feature = "tokio-io")]
+impl Length for usize {
+    fn length(&self) -> usize {
+        *self
+    }
+}
+
+#[cfg(feature = "tokio-io")]
+impl<A> Length for (usize, A) {
+    fn length(&self) -> usize {
+        self.0
+    }
+}
+
+/// Makes a call with a slice as long as what there is room for in the buffer, and puts what it gave there.
+#[cfg(feature = "tokio-io")]
+pub(crate) fn fill<B: bytes::BufMut, R: Length>(
+    buf: &mut B,
+    call: impl FnOnce(&mut [u8]) -> io::Result<R>,
+) -> io::Result<R> {
+    let room = buf.chunk_mut().len();
+    lend(room, |slice| {
+        let done = call(slice)?;
+        buf.put_slice(&slice[..done.length()]);
+        Ok(done)
+    })
 }

@@ -33,11 +33,11 @@ use loopline_runtime::budget;
 use loopline_runtime::registration::{Direction, WaitKey};
 
 use crate::adapter::Adapter;
+use crate::sys::calls::handler;
 
 pub use self::kind::SignalKind;
 use self::subscription::Subscription;
 
-pub(crate) mod handler;
 mod kind;
 pub(crate) mod subscription;
 
@@ -213,6 +213,10 @@ impl Stream for Signals {
 }
 
 /// Waits for Ctrl-C; made by [`ctrl_c`].
+///
+/// # Cancel safety
+///
+/// Strict: a Ctrl-C that was not told is told by the next poll of `&mut` this.
 #[derive(Debug)]
 #[must_use = "this does nothing unless it is awaited"]
 pub struct CtrlC {

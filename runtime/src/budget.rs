@@ -165,6 +165,10 @@ pub fn unconstrained<F: IntoFuture>(future: F) -> Unconstrained<F::IntoFuture> {
 
 pin_project! {
     /// Awaits a future without a budget; made by [`unconstrained`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future inside.
     #[derive(Debug)]
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Unconstrained<F> {

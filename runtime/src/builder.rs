@@ -16,6 +16,7 @@ use crate::run_queue::RunQueue;
 use crate::shared::{Parts, Shared};
 use crate::state::StateCell;
 use crate::wake::Home;
+use crate::watchdog::{Watch, Watchdog};
 
 /// Makes an [`EventLoop`] with settings; each has a default that suits servers and desktops.
 ///
@@ -38,6 +39,7 @@ pub struct Builder<S: 'static> {
     clock: Clock,
     seed: Option<u64>,
     timer_slack: Option<Duration>,
+    watchdog: Option<Watchdog>,
     _state: PhantomData<fn(S)>,
 }
 
@@ -78,6 +80,7 @@ impl<S: 'static> Builder<S> {
             clock: Clock::Monotonic,
             seed: None,
             timer_slack: None,
+            watchdog: None,
             _state: PhantomData,
         }
     }
@@ -126,6 +129,30 @@ impl<S: 'static> Builder<S> {
     /// it was made, and for how long. Default: off; on, the clock is read once for each poll (25 ns).
     pub fn report_slow_items(mut self, limit: Duration) -> Self {
         self.config.slow_items = Some(nanos(limit));
+        self
+    }
+
+    /// Starts a thread that reports each item which blocks the loop for as long as this, *while it still
+    /// does*: a callback, the poll of a task or of the future that the loop runs for, or a destructor. It
+    /// prints the item's label, the place where it was made and for how long, or calls what
+    /// [`Watchdog::report`] was given. Default: none.
+    ///
+    /// Each time is reported once, and again as it doubles; [`Stats::blocked`](crate::Stats::blocked) counts
+    /// them. Time is the system's, whatever the loop's clock is, and does not count while the process is
+    /// stopped. It costs a poll one instruction; the thread sleeps while the loop does, and holds up no
+    /// exit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loopline_runtime::EventLoop;
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = EventLoop::<()>::builder().watchdog(Duration::from_millis(100)).build()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn watchdog(mut self, watchdog: impl Into<Watchdog>) -> Self {
+        self.watchdog = Some(watchdog.into());
         self
     }
 
@@ -198,7 +225,7 @@ impl<S: 'static> Builder<S> {
     /// # Errors
     ///
     /// If the system has no descriptors left for a poller, or as many loops exist as can (65,536; 64
-    /// on 32-bit platforms).
+    /// on 32-bit platforms), or the thread of [`Builder::watchdog`] cannot be started.
     ///
     /// # Panics
     ///
@@ -224,13 +251,17 @@ impl<S: 'static> Builder<S> {
             // failure is possible on an eventfd or a kqueue that is open.
             let _ = notifier.wake();
         }));
+        let label = self.config.label.as_deref();
+        let start = |watchdog| Watch::start(watchdog, number.inbox(), label);
+        let watch = self.watchdog.map(start).transpose().map_err(no_watchdog)?;
         Ok(EventLoop::from_shared(Shared::new(Parts {
             id: number.id(),
-            home: Home { queue: RunQueue::new(number.get()), number },
+            home: Home { queue: RunQueue::new(number.get(), number.generation()), number },
             reactor,
             clock: LoopClock::new(self.clock),
             chance,
             state: StateCell::new::<S>(),
+            watch,
             config: self.config,
         })))
     }
@@ -245,6 +276,11 @@ fn no_poller(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
+/// Says what could not be started, keeping the system's error and kind.
+fn no_watchdog(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("no thread for the event loop's watchdog: {error}"))
+}
+
 impl<S: 'static> fmt::Debug for Builder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -253,6 +289,7 @@ impl<S: 'static> fmt::Debug for Builder<S> {
             .field("clock", &self.clock)
             .field("seed", &self.seed)
             .field("timer_slack", &self.timer_slack)
+            .field("watchdog", &self.watchdog)
             .finish()
     }
 }

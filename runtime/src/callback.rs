@@ -1,7 +1,23 @@
 //! Callbacks: a callback is a task whose future is `ForEach`, which awaits events of a source and
 //! calls a closure with each. And the sources that come with the loop.
 //!
-//! Any stream is a source: composition is a `poll_next` of one's own, or any combinator.
+//! Any stream is a source: composition is a `poll_next` of one's own, or any combinator. One that is not
+//! `Unpin` is, behind `Box::pin`.
+//!
+//! | source | made by | changed by its callback | and from elsewhere |
+//! |---|---|---|---|
+//! | timer | [`Timer`](crate::time::Timer) | `set_after`, `set_at`, `set_period` | by its control: [`controlled`] |
+//! | channel, many threads | [`channel`], [`sync_channel`] | `try_next` | clones of the sender |
+//! | ping | [`ping`] | | clones of the [`Ping`] |
+//! | any future | [`once`] | | by the other end of what it awaits |
+//! | before and after each wait, idle | [`before_park`], [`after_park`], [`idle`] | | |
+//! | messages on this thread | the receivers in [`sync`](crate::sync) | `close`, `try_recv` | clones of the sender |
+//! | descriptor, connections, signal, child | `io::FdSource`, `into_incoming`, `signal`, `into_exit` of `loopline` | each its own | by its control |
+//! | lines, frames | a codec over a stream: any that is a `Stream` | `try_write` on the stream inside | by its control |
+//! | anything else | any `Stream` | as it is | by its control |
+//!
+//! Whatever it is, the item can be paused, resumed and cancelled by its [`Control`](crate::Control), and
+//! what happens while it is paused is not lost.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -10,7 +26,10 @@ use std::task::{Context, Poll, ready};
 
 pub use futures_core::Stream;
 
-pub use crate::channel::{Channel, Ping, PingSource, SendError, Sender, channel, ping};
+pub use crate::channel::{
+    Channel, Ping, PingSource, SendError, Sender, SyncSender, channel, ping, sync_channel,
+};
+pub use crate::controlled::{Controlled, SourceControl, controlled};
 pub use crate::once::{Once, once};
 pub use crate::phase::{
     AfterPark, BeforePark, Idle, IdleTime, after_park, before_park, idle, idle_once,
@@ -20,11 +39,32 @@ use crate::current::with_loop;
 use crate::shared::Shared;
 
 /// What a callback wants next.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::{Next, channel}};
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// let (sender, numbers) = channel();
+/// event_loop.handle().insert(numbers, |n, _channel, sum| {
+///     *sum += n;
+///     if n == 0 { Next::Stop } else { Next::Keep }
+/// })?;
+/// for n in [1, 2, 3, 0, 4] {
+///     sender.send(n).unwrap();
+/// }
+/// let mut sum = 0;
+/// event_loop.run(&mut sum)?;
+/// assert_eq!(sum, 6);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The next event.
     Keep,
-    /// No events until [`Control::resume`](crate::Control::resume); what happens meanwhile is remembered by the source.
+    /// No events until [`Control::resume`](crate::Control::resume); what happens meanwhile is remembered by
+    /// the source.
     Pause,
     /// No more: the item ends, and its handle gives the source back.
     Stop,

@@ -65,7 +65,7 @@ pub(crate) fn any_of(n: u32) -> u32 {
 
 /// Takes the next number (splitmix64).
 #[inline]
-fn step(state: &Cell<u64>) -> u64 {
+pub(crate) fn step(state: &Cell<u64>) -> u64 {
     let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
     state.set(next);
     let mut z = next;

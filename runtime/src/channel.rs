@@ -10,10 +10,11 @@ use futures_core::Stream;
 
 use crate::budget;
 use crate::outside::Outside;
-use crate::sync::remote::mpsc::{UnboundedReceiver, unbounded};
+use crate::sync::remote::mpsc::{Receiver, UnboundedReceiver, channel as bounded, unbounded};
 use crate::waits;
 use crate::wake;
 
+pub use crate::sync::remote::mpsc::Sender as SyncSender;
 pub use crate::sync::remote::mpsc::UnboundedSender as Sender;
 pub use crate::sync::remote::mpsc::error::SendError;
 
@@ -43,13 +44,50 @@ pub use crate::sync::remote::mpsc::error::SendError;
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Channel<T>) {
     let (sender, receiver) = unbounded("a message (callback::Channel)");
-    (sender, Channel(receiver))
+    (sender, Channel(End::Unbounded(receiver)))
 }
 
-/// The receiving end of a [`channel`]: a source, on whatever loop polls it.
+/// Makes a channel that holds so many messages: who is faster than the callback waits.
 ///
-/// [`UnboundedReceiver`] with the method that all sources have.
-pub struct Channel<T>(UnboundedReceiver<T>);
+/// A thread waits by [`SyncSender::blocking_send`], a task of any loop by [`SyncSender::send`].
+/// Messages of one sender stay in order.
+///
+/// # Panics
+///
+/// If `bound` is zero.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::{self, Next}};
+///
+/// let mut event_loop = EventLoop::<Vec<u32>>::new()?;
+/// let (sender, receiver) = callback::sync_channel(2);
+/// event_loop.handle().insert(receiver, |number, _channel, numbers| {
+///     numbers.push(number);
+///     Next::Keep
+/// })?;
+/// let thread = std::thread::spawn(move || (0..100).try_for_each(|n| sender.blocking_send(n)));
+/// let mut numbers = Vec::new();
+/// event_loop.run(&mut numbers)?; // until the sender is gone
+/// assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+/// thread.join().unwrap().unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+#[track_caller]
+pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Channel<T>) {
+    let (sender, receiver) = bounded(bound);
+    (sender, Channel(End::Bounded(receiver)))
+}
+
+/// The receiving end of a [`channel`] or a [`sync_channel`]: a source, on whatever loop polls it.
+pub struct Channel<T>(End<T>);
+
+enum End<T> {
+    Unbounded(UnboundedReceiver<T>),
+    Bounded(Receiver<T>),
+}
 
 impl<T> Channel<T> {
     /// Waits for the next message; `None` once all senders are gone and everything was received.
@@ -58,13 +96,16 @@ impl<T> Channel<T> {
     ///
     /// Strict: a wait that is dropped has taken no message.
     pub async fn next(&mut self) -> Option<T> {
-        self.0.recv().await
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     /// Takes the next message if there is one.
     pub fn try_next(&mut self) -> Option<T> {
         // Why there is none, `next` tells.
-        self.0.try_recv().ok()
+        match &mut self.0 {
+            End::Unbounded(receiver) => receiver.try_recv().ok(),
+            End::Bounded(receiver) => receiver.try_recv().ok(),
+        }
     }
 }
 
@@ -74,13 +115,20 @@ impl<T> Stream for Channel<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.poll_recv(cx)
+        match &mut self.0 {
+            End::Unbounded(receiver) => receiver.poll_recv(cx),
+            End::Bounded(receiver) => receiver.poll_recv(cx),
+        }
     }
 }
 
 impl<T> fmt::Debug for Channel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("len", &self.0.len()).finish()
+        let len = match &self.0 {
+            End::Unbounded(receiver) => receiver.len(),
+            End::Bounded(receiver) => receiver.len(),
+        };
+        f.debug_struct("Channel").field("len", &len).finish()
     }
 }
 

@@ -4,7 +4,8 @@
 //! A paused clock stands still until it is advanced by hand or by the turn, which jumps to the next
 //! deadline when nothing can run.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// Nanoseconds since the loop's epoch.
@@ -20,7 +21,8 @@ pub(crate) const LAST_JUMP: Nanos = NEVER / 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Clock {
-    /// The system's monotonic clock. It stops while the machine is suspended.
+    /// The system's monotonic clock. It stops while the machine is suspended;
+    /// [`Timer::boot_clock`](crate::time::Timer) is for what must not.
     #[default]
     Monotonic,
     /// A clock that stands still and jumps to the next deadline when nothing else can run.
@@ -42,6 +44,10 @@ pub(crate) struct LoopClock {
     ahead: Cell<Nanos>,
     /// Live `time::hold` guards: while there are any, a paused clock does not jump by itself.
     holds: Cell<usize>,
+    /// How long a paused clock's machine was suspended: what its boot clock is ahead.
+    suspended: Cell<Nanos>,
+    /// Woken by the next such suspension.
+    sleepers: RefCell<Vec<Waker>>,
 }
 
 impl LoopClock {
@@ -56,6 +62,8 @@ impl LoopClock {
             frozen: Cell::new(frozen),
             ahead: Cell::new(0),
             holds: Cell::new(0),
+            suspended: Cell::new(0),
+            sleepers: RefCell::default(),
         }
     }
 
@@ -138,6 +146,27 @@ impl LoopClock {
         if let Some(frozen) = self.frozen.get() {
             self.frozen.set(Some(frozen.max(at.min(LAST_JUMP))));
         }
+    }
+
+    /// What the boot clock shows while paused; the system's own is its reader's affair.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn paused_boot(&self) -> Option<Nanos> {
+        self.frozen.get().map(|frozen| frozen.saturating_add(self.suspended.get()))
+    }
+
+    /// Has a waker called by the next suspension.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn await_suspension(&self, waker: Waker) {
+        let mut sleepers = self.sleepers.borrow_mut();
+        if !sleepers.iter().any(|sleeper| sleeper.will_wake(&waker)) {
+            sleepers.push(waker);
+        }
+    }
+
+    /// Moves the boot clock alone. Returns whom to wake, with nothing borrowed.
+    pub(crate) fn suspend(&self, time: Nanos) -> Vec<Waker> {
+        self.suspended.set(self.suspended.get().saturating_add(time));
+        self.sleepers.take()
     }
 
     pub(crate) fn hold(&self) {

@@ -61,7 +61,22 @@ pub(crate) struct Counters {
     pub(crate) last_done: Cell<Nanos>,
 }
 
-/// A snapshot of an event loop's counters.
+/// A snapshot of an event loop's counters; taken by [`Handle::stats`](crate::Handle::stats).
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::EventLoop;
+///
+/// let mut event_loop = EventLoop::<()>::new()?;
+/// let handle = event_loop.handle();
+/// handle.spawn(async {});
+/// assert_eq!(handle.stats().items, 1);
+/// event_loop.run(&mut ())?;
+/// let stats = handle.stats();
+/// assert_eq!((stats.items, stats.items_run), (0, 1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -79,6 +94,9 @@ pub struct Stats {
     /// Polls that were reported because they took too long:
     /// [`Builder::report_slow_items`](crate::Builder::report_slow_items).
     pub slow_items: u64,
+    /// How many times something blocked the loop for so long that the watchdog reported it:
+    /// [`Builder::watchdog`](crate::Builder::watchdog).
+    pub blocked: u64,
     /// Items alive now: tasks and callbacks.
     pub items: usize,
     /// Timers set now, those included that fired and were not polled yet.

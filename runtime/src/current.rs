@@ -87,6 +87,7 @@ impl Shared {
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
                 self.0.in_turn.set(false);
+                self.0.rest();
                 self.0.home.number.inbox().park();
                 if self.0.host.waits.get() {
                     self.0.settle();
@@ -94,7 +95,7 @@ impl Shared {
             }
         }
         self.in_turn.set(true);
-        self.home.number.inbox().unpark();
+        self.awake();
         // Time spent outside is not lag.
         self.last_check.set(self.clock.refresh());
         let _leave = (Leave(self), Kept::keep());

@@ -16,9 +16,9 @@ use crate::deadlock::{Deadlock, explain};
 use crate::fork::Forked;
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
-use crate::shared::{Life, Shared};
+use crate::shared::Shared;
 use crate::straggler::Straggler;
-use crate::turn::{Limit, Root, turn};
+use crate::turn::{Limit, Root, is_over, turn};
 
 /// Why an event loop's run ended without a result.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl<S: 'static> EventLoop<S> {
 
     /// Whether `run` would return at once.
     pub(crate) fn is_finished(&self) -> bool {
-        is_finished(&self.shared)
+        !self.shared.stop.get() && is_over(&self.shared)
     }
 
     /// Returns the loop's handle.
@@ -165,7 +165,7 @@ impl<S: 'static> EventLoop<S> {
         self.enter(state, |shared| {
             let root: &mut Root<'_> = &mut |_| Poll::Pending;
             loop {
-                if is_finished(shared) {
+                if !shared.stop.get() && is_over(shared) {
                     return Ok(());
                 }
                 turn(shared, root, Limit::None).map_err(failed)?;
@@ -212,7 +212,7 @@ impl<S: 'static> EventLoop<S> {
                 // Else: woken once more in the turn that it ended in.
                 Poll::Ready(())
             };
-            let _root = RootSlot::take(shared);
+            let _root = RootSlot::take(shared, place);
             loop {
                 let turned = turn(shared, root, Limit::None);
                 if let Some(output) = output.take() {
@@ -235,6 +235,9 @@ impl<S: 'static> EventLoop<S> {
 
     /// Runs one turn: waits `timeout` at most for something to happen (`None`: as long as it takes;
     /// zero: not at all), then runs what is due.
+    ///
+    /// A source inserted since the last turn joins the loop in this one, which therefore does not wait:
+    /// what it watches is looked at, and its timers and hooks count, from the next turn on.
     ///
     /// Allowed inside a turn of another loop, which waits meanwhile.
     ///
@@ -306,6 +309,10 @@ impl EventLoop<()> {
     /// # Errors
     ///
     /// As [`EventLoop::run_until`].
+    ///
+    /// # Panics
+    ///
+    /// A panic of the future is the caller's.
     #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
         self.run_until(&mut (), future)
@@ -340,19 +347,14 @@ pub(crate) fn failed(error: io::Error) -> RunError {
     }
 }
 
-/// Whether nothing is left that `run` should wait for. One that was asked to stop has a turn before it.
-fn is_finished(shared: &Shared) -> bool {
-    // In this order: a remote sends before it drops. After a graceful end none can bring anything.
-    shared.foreground.get() == 0
-        && !shared.stop.get()
-        && (shared.life.get() != Life::Open || !shared.remotes.any() && shared.mailbox.is_empty())
-}
-
 /// The root future's slot for the time of one `run_until`, or its like: wakers made for it are stale afterwards.
 pub(crate) struct RootSlot<'a>(&'a Shared);
 
 impl<'a> RootSlot<'a> {
-    pub(crate) fn take(shared: &'a Shared) -> Self {
+    pub(crate) fn take(shared: &'a Shared, place: &'static Location<'static>) -> Self {
+        if let Some(watch) = &shared.watch {
+            watch.names_root(place);
+        }
         let queue = &shared.home.queue;
         queue.revive(ROOT);
         queue.wake_any(ROOT);
@@ -363,5 +365,9 @@ impl<'a> RootSlot<'a> {
 impl Drop for RootSlot<'_> {
     fn drop(&mut self) {
         self.0.home.queue.free(ROOT);
+        // The future is dropped after this, and before the loop leaves its turn.
+        if let Some(watch) = &self.0.watch {
+            watch.destroys_root();
+        }
     }
 }

@@ -4,8 +4,6 @@
 //! parent's events, and a deregistration make the parent deaf. So the loop asks before it touches the
 //! poller. On Linux it looks at a page that the kernel wipes in children, however they were forked; that
 //! costs a load. Elsewhere it compares process ids.
-//!
-//! Invariant (Page): the page is mapped once, never unmapped, and accessed as one atomic number only.
 
 use std::fmt;
 use std::io;
@@ -61,9 +59,10 @@ impl Stamp {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod imp {
-    use std::ptr;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use crate::kernel::wiped_on_fork;
 
     /// Holds the id of the process that looked last, and zero in every new child. `None`: no such page to
     /// be had, before Linux 4.14.
@@ -71,28 +70,9 @@ mod imp {
 
     static PAGE: OnceLock<Page> = OnceLock::new();
 
-    fn map() -> Page {
-        let length = 4096;
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping, wherever the kernel likes.
-        let page = unsafe { libc::mmap(ptr::null_mut(), length, access, flags, -1, 0) };
-        if page == libc::MAP_FAILED {
-            return None;
-        }
-        // SAFETY: the mapping just made. Page.
-        if unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } != 0 {
-            // SAFETY: the mapping just made, which nobody else knows.
-            unsafe { libc::munmap(page, length) };
-            return None;
-        }
-        // SAFETY: Page: aligned, zeroed, and mapped for ever.
-        Some(unsafe { AtomicU32::from_ptr(page.cast()) })
-    }
-
     pub(super) fn here() -> (u32, Page) {
         let id = std::process::id();
-        let page = *PAGE.get_or_init(map);
+        let page = *PAGE.get_or_init(wiped_on_fork);
         if let Some(page) = page {
             page.store(id, Ordering::Relaxed);
         }

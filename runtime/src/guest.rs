@@ -178,6 +178,7 @@ impl<S: 'static> Guest<S> {
 
     /// Begins turns that also poll a future, which may borrow from the caller's frame; as
     /// [`EventLoop::run_until`] does.
+    #[track_caller]
     pub fn until<F: Future>(&mut self, future: F) -> Until<'_, S, F> {
         Until::new(self, future)
     }

@@ -286,6 +286,22 @@ impl<S: 'static> futures_task::Spawn for Handle<S> {
 }
 
 /// What to say of an item before it is made: see [`Handle::item`].
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::Next, time::Timer};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::<()>::new()?;
+/// let handle = event_loop.handle();
+/// // Named in messages; `run` does not wait for it to end.
+/// let beat = Timer::every(Duration::from_secs(1));
+/// handle.item().label("heart beat").background().insert(beat, |_, _, ()| Next::Keep)?;
+/// handle.item().label("work").spawn(async {});
+/// event_loop.run(&mut ())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "an item starts with `spawn` or `insert`"]
 pub struct ItemBuilder<S> {

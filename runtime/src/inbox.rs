@@ -1,4 +1,4 @@
-//! The inbox: numbers from other threads. With `wake` the only file with atomics.
+//! The inbox: numbers from other threads.
 //!
 //! One bit per slot; whoever sets a bit that was clear also sets the bit's mark in the summary, and
 //! notifies if the loop is parked. The loop drains marks, then bits. A bitmap needs no allocation in
@@ -186,6 +186,12 @@ impl Inbox {
         self.state.store(RUNNING, Ordering::SeqCst);
     }
 
+    /// Whether the loop is inside a turn, and awake; for its watchdog.
+    pub(crate) fn is_running(&self) -> bool {
+        // SeqCst: No Lost Sleeper of the watchdog.
+        self.state.load(Ordering::SeqCst) == RUNNING
+    }
+
     /// Whether there may be numbers to drain.
     #[inline]
     pub(crate) fn pending(&self) -> bool {
@@ -325,6 +331,14 @@ impl LoopNumber {
     /// Unlike the number, never used again.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Returns the generation that this loop's wakers begin with, to be cut to their width: far from that
+    /// of the loop which had the number before. A waker of that one must not seem to be one of this: who
+    /// holds it would not ask for another, and nobody would know that wakers are with others.
+    pub(crate) fn generation(&self) -> u32 {
+        // Ids are close to each other. Their products with the golden ratio are not.
+        (self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
     }
 
     #[inline]

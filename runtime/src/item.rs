@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::counted::Counted;
 use crate::labels;
+use crate::running::Running;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -181,17 +182,11 @@ impl fmt::Display for Header {
 pub(crate) trait Item {
     fn header(&self) -> &Header;
 
-    /// Polls the future of an item that was taken out of `place`, and puts it back there: here, where
-    /// its type is known, that costs least. Ready: the future is dropped and its output in place; a
-    /// panic of the future is its output.
+    /// Polls the future. Ready: it is dropped and its output in place; a panic of the future is its
+    /// output.
     ///
     /// Writes its id to `running` first: here, where it costs no call of its own.
-    fn poll(
-        self: Rc<Self>,
-        cx: &mut Context<'_>,
-        running: &Cell<u64>,
-        place: &ItemCell,
-    ) -> Poll<()>;
+    fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()>;
 
     /// Drops the future of an item at rest. What the destructor panics with becomes its output.
     fn cancel(&self);
@@ -220,4 +215,4 @@ impl fmt::Debug for dyn Item {
 
 /// Where the run queue keeps an item: taken out for the time of its poll, so that user code never runs
 /// under a borrow and a busy item is simply not there.
-pub(crate) type ItemCell = Cell<Option<Rc<dyn Item>>>;
+pub(crate) type ItemCell = Cell<Option<Counted<dyn Item>>>;

@@ -4,16 +4,17 @@
 //! (see `shared`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::budget;
+use crate::counted::Counted;
 use crate::insert_error::InsertErrorKind;
 use crate::item::{Header, Item, ItemCell, Meta, TaskId};
 use crate::run_queue::{Entry, NONE, ROOT};
 use crate::shared::{Life, Shared};
-use crate::task::Task;
+use crate::task::{self, Task};
 use crate::wake;
+use crate::watchdog::{Watch, Witness};
 
 /// When a new item runs first.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +40,15 @@ impl Shared {
         future: F,
         meta: Meta,
         start: Start,
-    ) -> Result<Rc<Task<F>>, (F, InsertErrorKind, Meta)> {
+    ) -> Result<Counted<Task<F>>, (F, InsertErrorKind, Meta)> {
         let slot = match self.take_slot(meta.lane) {
             Ok(slot) => slot,
             Err(kind) => return Err((future, kind, meta)),
         };
         let background = meta.background;
-        let task = Task::new(future, self.take_id(), slot, self.home.number.get() as u16, meta);
-        self.start(slot, task.clone(), background, start);
+        let id = self.take_id(slot, meta.place);
+        let task = Task::new(future, id, slot, self.home.number.get() as u16, meta);
+        self.start(slot, task::item(task.clone()), background, start);
         Ok(task)
     }
 
@@ -72,7 +74,7 @@ impl Shared {
 
     /// The part of `insert` that does not depend on the future's type.
     #[inline(always)] // measured: a call here is 4 % of a spawn
-    fn start(&self, slot: u32, item: Rc<dyn Item>, background: bool, start: Start) {
+    fn start(&self, slot: u32, item: Counted<dyn Item>, background: bool, start: Start) {
         let queue = &self.home.queue;
         self.put(slot, item);
         self.live.set(self.live.get() + 1);
@@ -88,14 +90,14 @@ impl Shared {
         self.notify_outside_turn();
     }
 
-    fn put(&self, slot: u32, item: Rc<dyn Item>) {
+    fn put(&self, slot: u32, item: Counted<dyn Item>) {
         if let Some(cell) = self.home.queue.content(slot) {
             cell.set(Some(item));
         }
     }
 
     /// Takes the item out if it is the one named, and at rest.
-    fn take_if(&self, slot: u32, id: TaskId) -> Option<Rc<dyn Item>> {
+    fn take_if(&self, slot: u32, id: TaskId) -> Option<Counted<dyn Item>> {
         let item = self.home.queue.content(slot)?.take()?;
         if item.header().id == id {
             return Some(item);
@@ -106,7 +108,7 @@ impl Shared {
 
     /// Polls one item, and ends it if it is done: the one call site of user code in the run phase.
     #[inline(always)] // the loop around it is all there is to a turn
-    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>) {
+    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>, witness: impl Witness) {
         let slot = entry.slot;
         // None: the item is being cancelled further up the stack.
         let Some(item) = entry.content().take() else { return };
@@ -114,31 +116,32 @@ impl Shared {
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
         let mut cx = Context::from_waker(&waker);
-        let polled = item.poll(&mut cx, &self.running_id, entry.content());
+        let polled = item.poll(&mut cx, witness.running(self.own_running()));
         self.running_slot.set(NONE);
         if polled.is_ready() || entry.cancel_requested() {
-            self.end(entry, polled);
+            return self.end(slot, item, polled);
         }
+        // Forgotten, not dropped: it is None, which the compiler cannot know.
+        std::mem::forget(entry.content().replace(Some(item)));
     }
 
-    /// Ends an item after its last poll, which put it back into its slot.
+    /// Ends an item after its last poll.
     #[inline(never)] // most polls are not the last
-    fn end(&self, entry: &Entry<'_, ItemCell>, polled: Poll<()>) {
-        let Some(item) = entry.content().take() else { return };
+    fn end(&self, slot: u32, item: Counted<dyn Item>, polled: Poll<()>) {
         match polled {
-            Poll::Ready(()) => self.retire(entry.slot, item),
-            Poll::Pending => self.end_cancelled(entry.slot, item),
+            Poll::Ready(()) => self.retire(slot, item),
+            Poll::Pending => self.end_cancelled(slot, item),
         }
     }
 
     /// Ends an item whose output is in place: frees its slot, then tells its handle.
-    fn retire(&self, slot: u32, item: Rc<dyn Item>) {
+    fn retire(&self, slot: u32, item: Counted<dyn Item>) {
         let header = item.header();
         self.release(slot, header);
         if let Some(waiter) = header.take_waiter() {
             self.wake_waiter(waiter);
         }
-        if Rc::strong_count(&item) == 1 {
+        if item.is_last() {
             if let Some(payload) = item.take_panic() {
                 self.unobserved(&header.to_string(), payload);
             }
@@ -169,7 +172,7 @@ impl Shared {
     }
 
     /// Drops the last reference to an item; its output's destructor is user code.
-    fn drop_item(&self, item: Rc<dyn Item>) {
+    fn drop_item(&self, item: Counted<dyn Item>) {
         let (id, place) = (item.header().id, item.header().place);
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(item))) {
             self.unobserved(&format!("the output of item {id} made at {place}"), payload);
@@ -195,7 +198,7 @@ impl Shared {
         }
     }
 
-    fn end_cancelled(&self, slot: u32, item: Rc<dyn Item>) {
+    fn end_cancelled(&self, slot: u32, item: Counted<dyn Item>) {
         self.release(slot, item.header());
         // No Recursion: a chain of items whose destructors cancel the next is cut into pieces.
         let depth = self.cancelling.get();
@@ -223,12 +226,13 @@ impl Shared {
     }
 
     /// Drops the future of an item whose slot is free already, then tells its handle.
-    fn drop_cancelled(&self, item: Rc<dyn Item>) {
+    fn drop_cancelled(&self, item: Counted<dyn Item>) {
+        let _named = self.watch.as_ref().map(|watch| watch.destroys(item.header()));
         item.cancel();
         if let Some(waiter) = item.header().take_waiter() {
             self.wake_waiter(waiter);
         }
-        if Rc::strong_count(&item) == 1 {
+        if item.is_last() {
             if let Some(payload) = item.take_panic() {
                 self.unobserved(&item.header().to_string(), payload);
             }
@@ -237,13 +241,13 @@ impl Shared {
 
     /// Whether that item is being polled now.
     pub(crate) fn is_running(&self, slot: u32, id: TaskId) -> bool {
-        slot != NONE && self.running_slot.get() == slot && self.running_id.get() == id.0
+        slot != NONE && self.running_slot.get() == slot && self.running_id() == id.0
     }
 
     /// Returns the item being polled, unless it is the root future.
     pub(crate) fn running(&self) -> Option<(u32, TaskId)> {
         let slot = self.running_slot.get();
-        (slot != NONE && slot != ROOT).then(|| (slot, TaskId(self.running_id.get())))
+        (slot != NONE && slot != ROOT).then(|| (slot, TaskId(self.running_id())))
     }
 
     /// Whether that item is alive, at rest or running.
@@ -259,6 +263,7 @@ impl Shared {
     #[inline]
     pub(crate) fn wake_waiter(&self, waiter: Waker) {
         let Some(waiter) = self.home.wake_ours(waiter) else { return };
+        let _named = self.watch.as_ref().and_then(Watch::calls_waker);
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waiter.wake())) {
             self.unobserved("a waker of another library", payload);
         }
@@ -274,7 +279,7 @@ impl Shared {
     }
 
     /// Returns the item in a slot if it is at rest.
-    pub(crate) fn item_in(&self, slot: u32) -> Option<Rc<dyn Item>> {
+    pub(crate) fn item_in(&self, slot: u32) -> Option<Counted<dyn Item>> {
         let cell = self.home.queue.content(slot)?;
         let item = cell.take()?;
         cell.set(Some(item.clone()));

@@ -1,21 +1,24 @@
 //! Handles to items: await the output, cancel, control.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::budget;
+use crate::counted::Counted;
 use crate::current::{with_loop, with_owner};
-use crate::item::{Payload, TaskId, drop_payload};
+use crate::item::{Header, TaskId, drop_payload};
 use crate::shared::report;
 use crate::straggler::Straggler;
 use crate::task::Joinable;
 use crate::{waits, wake};
+
+pub use self::error::JoinError;
+
+mod error;
 
 /// Awaits an item's output. Dropping it detaches: the item goes on.
 ///
@@ -52,11 +55,15 @@ use crate::{waits, wake};
 /// ```
 pub struct JoinHandle<T> {
     /// Nothing else, so that it travels in registers; measured, 10 % of a spawn.
-    task: Rc<dyn Joinable<T>>,
+    task: Counted<dyn Joinable<T>>,
 }
 
+/// A task's own panics are kept in it, and no other leaves it half changed.
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
+
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(task: Rc<dyn Joinable<T>>) -> Self {
+    pub(crate) fn new(task: Counted<dyn Joinable<T>>) -> Self {
         Self { task }
     }
 
@@ -70,6 +77,11 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.task.header().is_finished()
+    }
+
+    /// What is known of the item whatever its type.
+    pub(crate) fn header(&self) -> &Header {
+        self.task.header()
     }
 
     /// Names the item, for who reports that it is still there.
@@ -170,6 +182,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
 ///
 /// Awaiting it gives `Err` with [`JoinError::is_cancelled`], or the output or panic of an item that
 /// ended first. It may be dropped without a thought.
+///
+/// # Cancel safety
+///
+/// As [`JoinHandle`].
 pub struct Cancelled<T>(JoinHandle<T>);
 
 impl<T> Cancelled<T> {
@@ -198,6 +214,31 @@ impl<T> fmt::Debug for Cancelled<T> {
 ///
 /// A plain number: it keeps nothing alive and does nothing once the item has ended. Each method says
 /// whether the item was there.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::Next, time::{Timer, sleep}};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// let handle = event_loop.handle();
+/// let every = Timer::every(Duration::from_millis(1));
+/// let ticks = handle.insert(every, |_tick, _timer, ticks| { *ticks += 1; Next::Keep })?.control();
+/// handle.spawn(async move {
+///     assert!(ticks.pause());
+///     sleep(Duration::from_millis(5)).await;
+///     assert_eq!(handle.with(|ticks| *ticks), 0);
+///     assert!(ticks.resume()); // what came due meanwhile comes now
+///     while handle.with(|ticks| *ticks) == 0 {
+///         loopline_runtime::yield_now().await;
+///     }
+///     assert!(ticks.cancel());
+///     assert!(!ticks.resume(), "it is gone");
+/// });
+/// event_loop.run(&mut 0)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Control {
     loop_id: u64,
@@ -230,6 +271,19 @@ impl Control {
         with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.cancel(self.slot, self.id)))
     }
 
+    /// Has the item polled once more: a source that was changed from outside, through an `Rc` say, looks at
+    /// itself again. A paused item is polled once it goes on.
+    pub fn wake(self) -> bool {
+        with_loop(self.loop_id, |shared| match shared {
+            Some(shared) if shared.holds(self.slot, self.id) => {
+                shared.home.queue.wake_any(self.slot);
+                shared.notify_outside_turn();
+                true
+            }
+            _ => false,
+        })
+    }
+
     /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile.
     pub fn pause(self) -> bool {
         with_loop(self.loop_id, |shared| match shared {
@@ -257,101 +311,5 @@ impl Control {
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Control").field("loop_id", &self.loop_id).field("id", &self.id.0).finish()
-    }
-}
-
-/// Why an item gave no output: it was cancelled, or it panicked.
-pub struct JoinError {
-    id: TaskId,
-    /// What it panicked with; none if it was cancelled. Under a lock, so that the error is Sync; boxed,
-    /// so that results with it stay small.
-    payload: Option<Box<Mutex<Payload>>>,
-}
-
-impl JoinError {
-    fn new(id: TaskId, payload: Option<Payload>) -> Self {
-        Self { id, payload: payload.map(|payload| Box::new(Mutex::new(payload))) }
-    }
-
-    pub(crate) fn cancelled(id: TaskId) -> Self {
-        Self::new(id, None)
-    }
-
-    pub(crate) fn panicked(id: TaskId, payload: Payload) -> Self {
-        Self::new(id, Some(payload))
-    }
-
-    /// Whether the item was cancelled: by its handle, its control, or the end of its loop.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.payload.is_none()
-    }
-
-    /// Whether the item panicked.
-    #[must_use]
-    pub fn is_panic(&self) -> bool {
-        self.payload.is_some()
-    }
-
-    /// Returns what the item panicked with, for [`std::panic::resume_unwind`].
-    ///
-    /// # Panics
-    ///
-    /// If the item was cancelled; [`JoinError::try_into_panic`] does not panic.
-    #[track_caller]
-    #[must_use]
-    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        match self.try_into_panic() {
-            Ok(payload) => payload,
-            Err(error) => panic!("into_panic on an item that did not panic: {error}"),
-        }
-    }
-
-    /// Returns what the item panicked with.
-    ///
-    /// # Errors
-    ///
-    /// Gives itself back if the item was cancelled.
-    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
-        match self.payload {
-            Some(payload) => Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            None => Err(self),
-        }
-    }
-
-    /// Returns the id of the item.
-    #[must_use]
-    pub fn id(&self) -> TaskId {
-        self.id
-    }
-
-    fn message(&self) -> Option<String> {
-        let payload = self.payload.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned())
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.payload, self.message()) {
-            (None, _) => write!(f, "item {} was cancelled", self.id),
-            (Some(_), Some(message)) => write!(f, "item {} panicked: {message}", self.id),
-            (Some(_), None) => write!(f, "item {} panicked", self.id),
-        }
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JoinError({self})")
-    }
-}
-
-impl std::error::Error for JoinError {}
-
-impl From<JoinError> for std::io::Error {
-    fn from(error: JoinError) -> Self {
-        Self::other(error)
     }
 }

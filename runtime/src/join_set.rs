@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::resume_unwind;
+use std::panic::{RefUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -89,6 +89,8 @@ struct Ended {
     waiter: Cell<Option<Waker>>,
 }
 
+impl RefUnwindSafe for Ended {} // each part of it is changed in one step
+
 /// Dropped when the future of its task was, it tells the set.
 struct Guard {
     ended: Rc<Ended>,
@@ -141,7 +143,7 @@ impl<T> JoinSet<T> {
         self.handles.is_empty()
     }
 
-    /// Waits for the next task to end; `None` if the set is empty.
+    /// Waits for the next task to end; `None` if the set is empty, `Err` if it was cancelled or panicked.
     ///
     /// # Cancel safety
     ///

@@ -211,6 +211,10 @@ impl<T> fmt::Debug for LocalKey<T> {
 
 pin_project! {
     /// A future with a task-local value; made by [`LocalKey::scope`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future inside.
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct TaskLocalFuture<T: 'static, F> {
         key: &'static LocalKey<T>,

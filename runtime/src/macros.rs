@@ -16,6 +16,7 @@ use crate::budget;
 use crate::chance::any_of;
 use crate::current::with_current;
 
+mod branches;
 mod join;
 mod select;
 mod try_join;

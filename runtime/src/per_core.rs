@@ -57,6 +57,19 @@ where
 }
 
 /// The settings of [`per_core`].
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::PerCore;
+/// use std::time::Duration;
+///
+/// let squares = PerCore::new(3)
+///     .grace(Duration::from_secs(1))
+///     .run(|core| async move { Ok(core.index() * core.index()) })?;
+/// assert_eq!(squares, [0, 1, 4]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "nothing runs before `run`"]
 pub struct PerCore {

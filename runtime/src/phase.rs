@@ -82,7 +82,11 @@ pub struct BeforePark(Place);
 ///
 /// What the callback queues, its own wake included, makes that wait a mere look. Flush buffers here:
 /// nothing else of the program runs between this and the wait but other such callbacks, in the order
-/// in which they were first polled.
+/// in which they were first polled. While its item is paused, neither this nor [`after_park`] fires.
+///
+/// A source composed of this and others is polled as a whole at that moment. One that takes something
+/// here which [`after_park`] gives back has to return `Pending` until then, whatever else it has: its
+/// other parts are polled again after the wait.
 pub fn before_park() -> BeforePark {
     BeforePark(Place::new(Phase::BeforePark))
 }

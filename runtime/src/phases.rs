@@ -107,11 +107,17 @@ impl Phases {
         keys
     }
 
-    /// Fires one entry if it still waits. Returns its waker and the item to run.
-    pub(crate) fn fire(&self, phase: Phase, key: u64) -> Option<(Waker, u32)> {
+    /// Fires one entry if it still waits, and if `may_run` does not say of its item's slot and its waker that
+    /// it goes on waiting. Returns the waker and the slot.
+    pub(crate) fn fire(
+        &self,
+        phase: Phase,
+        key: u64,
+        may_run: impl FnOnce(u32, &Waker) -> bool,
+    ) -> Option<(Waker, u32)> {
         let mut entries = self.entries[phase as usize].borrow_mut();
         let entry = entries.iter_mut().find(|entry| entry.key == key)?;
-        let waker = entry.waker.take()?;
+        let waker = entry.waker.take_if(|waker| may_run(entry.slot, waker))?;
         entry.fired = true;
         self.count(phase, true, false);
         Some((waker, entry.slot))

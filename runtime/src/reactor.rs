@@ -25,6 +25,7 @@ pub use ledger::{Direction, WaitKey};
 pub(crate) use ledger::{Ledger, Ready};
 
 mod ledger;
+mod standard;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
 #[path = "reactor/epoll.rs"]
@@ -33,13 +34,26 @@ pub(crate) mod poller;
 #[path = "reactor/portable.rs"]
 pub(crate) mod poller;
 
-use poller::{Claim, Poller};
+#[cfg(not(loopline_mischief))]
+#[path = "reactor/honest.rs"]
+mod mischief;
+#[cfg(loopline_mischief)]
+mod mischief;
+
+use mischief::Mischief;
+use poller::{Claim, Found, Poller};
 
 /// Bits of a token that are the index; the rest is the generation.
 #[cfg(target_pointer_width = "64")]
 const INDEX_BITS: u32 = 32;
 #[cfg(not(target_pointer_width = "64"))]
 const INDEX_BITS: u32 = 20;
+
+/// Bits of the generation that count. In this crate's own tests few, so that it wraps all the time.
+#[cfg(not(test))]
+const GENERATION_MASK: usize = usize::MAX;
+#[cfg(test)]
+const GENERATION_MASK: usize = 0xf;
 
 /// The token of the notifier: no index reaches it.
 pub(crate) const NOTIFIER: Token = Token(usize::MAX);
@@ -66,12 +80,15 @@ pub(crate) struct Reactor {
     owners: RefCell<Vec<usize>>,
     /// Counts registrations; what does not fit into a token wraps.
     generation: Cell<usize>,
+    /// The index of the source that `any_awaited` found.
+    awaited: Cell<usize>,
     /// The waiters of the rarer events of the last wait.
     rest: RefCell<Vec<Waker>>,
     /// The process that may use the poller.
     stamp: Stamp,
     /// When the alarm goes off, on the system's clock.
     alarm: Cell<Nanos>,
+    mischief: Mischief,
 }
 
 impl Reactor {
@@ -81,9 +98,11 @@ impl Reactor {
             sources: RefCell::new(Slab::new()),
             owners: RefCell::default(),
             generation: Cell::new(0),
+            awaited: Cell::new(0),
             rest: RefCell::default(),
             stamp: Stamp::here(),
             alarm: Cell::new(NEVER),
+            mischief: Mischief::new(),
         })
     }
 
@@ -103,9 +122,21 @@ impl Reactor {
         self.sources.borrow().len()
     }
 
+    /// Whether somebody waits for the source that `any_awaited` found last: so it is nearly always, as a
+    /// server's listener is waited for in every turn.
+    #[inline]
+    pub(crate) fn is_awaited_still(&self) -> bool {
+        self.sources.borrow().get(self.awaited.get()).is_some_and(|entry| entry.ledger.is_awaited())
+    }
+
     /// Whether anybody waits for a source that is registered.
     pub(crate) fn any_awaited(&self) -> bool {
-        self.sources.borrow().iter().any(|(_, entry)| entry.ledger.is_awaited())
+        let sources = self.sources.borrow();
+        let found = sources.iter().find(|(_, entry)| entry.ledger.is_awaited());
+        found.is_some_and(|(index, _)| {
+            self.awaited.set(index);
+            true
+        })
     }
 
     /// Waits for events; `None` waits until there are some. Runs no user code.
@@ -183,7 +214,7 @@ impl Reactor {
     pub(crate) fn dispatch(&self, mut wake: impl FnMut(Word)) -> bool {
         let mut rare = false;
         let sources = self.sources.borrow();
-        self.poller.drain(|token, found| {
+        let mut event = |token: usize, found: Found| {
             let index = token & ((1 << INDEX_BITS) - 1);
             let Some(entry) = sources.get(index) else { return self.stray(token) };
             if token != entry.token {
@@ -204,8 +235,14 @@ impl Reactor {
                     entry.ledger.mark(found.ready(), &mut self.rest.borrow_mut());
                 }
             }
+        };
+        self.mischief.repeat(&mut event);
+        self.poller.drain(|token, found| {
+            event(token, found);
+            self.mischief.keep(token, found);
         });
-        rare
+        let all = sources.iter().map(|(_, entry)| entry);
+        self.mischief.invent(all, &mut self.rest.borrow_mut()) || rare
     }
 
     /// Takes the waiters that `dispatch` left to its caller.
@@ -311,7 +348,7 @@ impl Reactor {
 }
 
 fn pack(index: usize, generation: usize) -> usize {
-    generation << INDEX_BITS | index
+    (generation & GENERATION_MASK) << INDEX_BITS | index
 }
 
 impl fmt::Debug for Reactor {
@@ -319,3 +356,6 @@ impl fmt::Debug for Reactor {
         f.debug_struct("Reactor").field("sources", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -18,7 +18,7 @@ use crate::segments::Segments;
 
 use self::lanes::Lanes;
 pub(crate) use self::slot::Entry;
-use self::slot::{FLAGS, LATER, LISTED, LIVE, List, PAUSED, Slot, WOKEN, generation_of};
+use self::slot::{FLAGS, LATER, LISTED, LIVE, List, PAUSED, Slot, WOKEN, generation_of, word};
 
 mod control;
 mod lanes;
@@ -65,6 +65,8 @@ pub(crate) struct RunQueue<T> {
     slots: Segments<Slot<T>>,
     /// The loop's number, where words have it.
     loop_bits: usize,
+    /// The state of a slot that was never used: the loop's number, and the generation it begins with.
+    unused: usize,
     /// The lane of all items that were put into no other.
     first: Lane,
     /// The others, once there are any.
@@ -84,9 +86,13 @@ pub(crate) struct RunQueue<T> {
 }
 
 impl<T: Default> RunQueue<T> {
-    pub(crate) fn new(loop_number: u32) -> Self {
+    /// Makes the queue of a loop. The generation is what all slots begin with, and wraps: another than an
+    /// earlier loop of that number had, whose wakers may still be about.
+    pub(crate) fn new(loop_number: u32, generation: u32) -> Self {
+        let loop_bits = (loop_number as usize) << (GENERATION_BITS + SLOT_BITS);
         let queue = Self {
-            loop_bits: (loop_number as usize) << (GENERATION_BITS + SLOT_BITS),
+            loop_bits,
+            unused: word(loop_bits, 0, generation),
             slots: Segments::new(),
             first: Lane::new(),
             lanes: OnceCell::new(),
@@ -98,6 +104,7 @@ impl<T: Default> RunQueue<T> {
             escaped: Cell::new(0),
         };
         queue.slots.grow(MAIL);
+        queue.slots.grow(ROOT).state.set(queue.unused);
         queue
     }
 
@@ -113,7 +120,7 @@ impl<T: Default> RunQueue<T> {
             if fresh >= (1 << SLOT_BITS) - 1 {
                 return None;
             }
-            self.slots.grow(fresh);
+            self.slots.grow(fresh).state.set(self.unused);
             self.used.set(fresh + 1);
             fresh
         };
@@ -125,7 +132,7 @@ impl<T: Default> RunQueue<T> {
     pub(crate) fn revive(&self, slot: u32) {
         let cell = self.slots.grow(slot);
         debug_assert!(cell.state.get() & LIVE == 0, "slot {slot} is taken");
-        cell.state.set(cell.state.get() | self.loop_bits | LIVE);
+        cell.state.set(cell.state.get() | LIVE);
     }
 
     /// Ends the slot's use: its number is stale from now on.
@@ -161,9 +168,7 @@ impl<T: Default> RunQueue<T> {
 
     /// Returns the word of a slot and a generation, which wraps.
     pub(crate) fn word(&self, slot: u32, generation: u32) -> usize {
-        debug_assert!(slot as usize <= FLAGS);
-        let generation = generation as usize & ((1 << GENERATION_BITS) - 1);
-        self.loop_bits | generation << SLOT_BITS | slot as usize
+        word(self.loop_bits, slot, generation)
     }
 
     /// Queues the slot of a word if it is live, of that generation and not queued yet. `Err`: it is

@@ -250,9 +250,11 @@ where
     E: 'env,
 {
     let scope = Scope::new();
+    // A function that is no async closure may spawn and panic before there is a future.
+    let emptied = Emptied(&scope);
     let mut body = pin!(Some(f(&scope)));
     // Dropped before the body, and that before the scope: children first, newest first.
-    let emptied = Emptied(&scope);
+    let emptied = emptied;
     let mut output = None;
     let mut limit: Option<Sleep> = None;
     let stragglers = poll_fn(|cx| {

@@ -28,7 +28,7 @@ pub(crate) fn locate(index: u32) -> (usize, usize) {
 }
 
 /// Returns how many entries segment `segment` holds.
-pub(crate) fn segment_len(segment: usize) -> usize {
+pub(crate) const fn segment_len(segment: usize) -> usize {
     FIRST << segment
 }
 

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::panic::catch_unwind;
+use std::panic::{Location, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -17,6 +17,7 @@ use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
 use crate::closing::Closing;
 use crate::config::{Config, Counters, PanicPolicy, Stats};
+use crate::counted::Counted;
 use crate::fork::Stamp;
 use crate::host::Host;
 use crate::inbox::take_ids;
@@ -26,9 +27,11 @@ use crate::phases::{Phase, Phases};
 use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::run_queue::NONE;
+use crate::running::Running;
 use crate::state::StateCell;
 use crate::timers::Timers;
 use crate::wake::Home;
+use crate::watchdog::Watch;
 
 /// What another thread asks of the loop; runs in the collect phase and only inserts or sets flags.
 pub(crate) type Message = Box<dyn FnOnce(&Shared) + Send>;
@@ -72,8 +75,8 @@ pub(crate) struct Shared {
     pub(crate) in_turn: Cell<bool>,
     /// The slot of the item being polled, else `NONE`.
     pub(crate) running_slot: Cell<u32>,
-    /// The id of the item being polled; stale while `running_slot` is `NONE` or `ROOT`.
-    pub(crate) running_id: Cell<u64>,
+    /// The id of the item being polled, if nobody watches: see `running_id`.
+    running: Running,
     /// Items alive.
     pub(crate) live: Cell<usize>,
     /// Items alive that keep `run` going.
@@ -83,12 +86,13 @@ pub(crate) struct Shared {
     /// The children being polled now, each inside the one before.
     pub(crate) polled_children: RefCell<Vec<TaskId>>,
     next_id: Cell<u64>,
-    /// Where the block of ids ends that `next_id` is in.
+    /// Where the block of ids ends that `next_id` is in. Zero where there is a watchdog: then see the next.
     end_of_ids: Cell<u64>,
+    end_of_watched_ids: Cell<u64>,
     /// How many destructors of cancelled items run inside each other now.
     pub(crate) cancelling: Cell<u32>,
     /// Cancelled items whose futures the outermost of them drops.
-    pub(crate) doomed: RefCell<VecDeque<Rc<dyn Item>>>,
+    pub(crate) doomed: RefCell<VecDeque<Counted<dyn Item>>>,
     /// Set when a wait filled its buffer, so that there may be more events at once.
     pub(crate) more_events: Cell<bool>,
     /// Whether a wait that nothing can end is an error now: in `run` and `run_until`, unless the builder
@@ -105,6 +109,8 @@ pub(crate) struct Shared {
     /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
     pub(crate) over: Cell<bool>,
     pub(crate) remotes: Remotes,
+    /// Says what runs, if there is a watchdog.
+    pub(crate) watch: Option<Watch>,
     /// Shared by every wait here that another thread may end: see `outside`.
     pub(crate) outside: Arc<()>,
     /// Itself, for what outlives a call.
@@ -157,6 +163,7 @@ pub(crate) struct Parts {
     pub(crate) clock: LoopClock,
     pub(crate) chance: Chance,
     pub(crate) state: StateCell,
+    pub(crate) watch: Option<Watch>,
     pub(crate) config: Config,
 }
 
@@ -187,13 +194,14 @@ impl Shared {
             stop: Cell::new(false),
             in_turn: Cell::new(false),
             running_slot: Cell::new(NONE),
-            running_id: Cell::new(0),
+            running: Running::new(),
             live: Cell::new(0),
             foreground: Cell::new(0),
             children: Cell::new(0),
             polled_children: RefCell::default(),
             next_id: Cell::new(0),
             end_of_ids: Cell::new(0),
+            end_of_watched_ids: Cell::new(0),
             cancelling: Cell::new(0),
             doomed: RefCell::default(),
             more_events: Cell::new(false),
@@ -204,6 +212,7 @@ impl Shared {
             last_check: Cell::new(0),
             over: Cell::new(false),
             remotes: Remotes::default(),
+            watch: parts.watch,
             outside: Arc::new(()),
         })
     }
@@ -213,16 +222,70 @@ impl Shared {
         self.this.clone()
     }
 
-    /// Takes the next id.
-    pub(crate) fn take_id(&self) -> TaskId {
-        let mut id = self.next_id.get();
-        if id == self.end_of_ids.get() {
-            let block = take_ids();
-            id = block.start;
-            self.end_of_ids.set(block.end);
+    /// Takes the next id, for the item in `slot`.
+    #[inline]
+    pub(crate) fn take_id(&self, slot: u32, place: &'static Location<'static>) -> TaskId {
+        let id = self.next_id.get();
+        if id >= self.end_of_ids.get() {
+            return self.take_watched_id(id, slot, place);
         }
         self.next_id.set(id + 1);
         TaskId(id)
+    }
+
+    /// Takes an id and tells the watchdog of the item. Where there is one, blocks of ids end before they
+    /// begin; so nobody else is asked whether there is.
+    #[inline(never)]
+    fn take_watched_id(&self, id: u64, slot: u32, place: &'static Location<'static>) -> TaskId {
+        if let Some(watch) = &self.watch {
+            if id != self.end_of_watched_ids.get() && watch.names_again(slot, id, place) {
+                self.next_id.set(id + 1);
+                return TaskId(id);
+            }
+        }
+        self.take_id_slowly(id, slot, place)
+    }
+
+    /// As `take_watched_id`, where a block begins or the watchdog has to be told more.
+    #[inline(never)]
+    fn take_id_slowly(&self, mut id: u64, slot: u32, place: &'static Location<'static>) -> TaskId {
+        let is_watched = self.watch.is_some();
+        let end = if is_watched { &self.end_of_watched_ids } else { &self.end_of_ids };
+        if id == end.get() {
+            let block = take_ids();
+            id = block.start;
+            end.set(block.end);
+        }
+        self.next_id.set(id + 1);
+        if let Some(watch) = &self.watch {
+            watch.names(slot, id, place);
+        }
+        TaskId(id)
+    }
+
+    /// Where polls write whose they are, unless a watchdog has a place for it.
+    pub(crate) fn own_running(&self) -> &Running {
+        &self.running
+    }
+
+    /// The id of the item being polled; stale while `running_slot` is `NONE` or `ROOT`.
+    pub(crate) fn running_id(&self) -> u64 {
+        self.watch.as_ref().map_or(&self.running, Watch::running).get()
+    }
+
+    /// Says that the loop is awake and looks into its inbox by itself.
+    pub(crate) fn awake(&self) {
+        self.home.number.inbox().unpark();
+        if let Some(watch) = &self.watch {
+            watch.awakes();
+        }
+    }
+
+    /// Says that no item runs, to a watchdog if there is one.
+    pub(crate) fn rest(&self) {
+        if let Some(watch) = &self.watch {
+            watch.rests();
+        }
     }
 
     /// Whether the next turn would find something to run without waiting for the system.
@@ -241,17 +304,21 @@ impl Shared {
     /// is waited for, no other thread, and no waker in hands that are not ours.
     ///
     /// Errs on the side of waiting: whatever might bring a wake from elsewhere makes it say no.
+    #[inline]
     pub(crate) fn is_stuck(&self) -> bool {
+        self.watches_deadlock.get() && !self.reactor.is_awaited_still() && !self.may_be_woken()
+    }
+
+    fn may_be_woken(&self) -> bool {
         let phases = [Phase::BeforePark, Phase::AfterPark, Phase::Idle];
-        self.watches_deadlock.get()
-            && !self.home.queue.any_escaped()
-            && !self.home.number.inbox().any_escaped()
-            && self.timers.borrow().len() == 0
-            && !self.remotes.any()
-            && Arc::strong_count(&self.outside) == 1
-            && !self.clock.is_held()
-            && !phases.into_iter().any(|phase| self.phases.any(phase))
-            && !self.reactor.any_awaited()
+        self.home.queue.any_escaped()
+            || self.home.number.inbox().any_escaped()
+            || self.timers.borrow().len() != 0
+            || self.remotes.any()
+            || Arc::strong_count(&self.outside) != 1
+            || self.clock.is_held()
+            || phases.into_iter().any(|phase| self.phases.any(phase))
+            || self.reactor.any_awaited()
     }
 
     /// Does what the policy says with a panic that nobody waits for.
@@ -293,6 +360,7 @@ impl Shared {
             longest_item: Duration::from_nanos(counters.longest_item.get()),
             lag: Duration::from_nanos(counters.lag.get()),
             slow_items: counters.slow_items.get(),
+            blocked: self.watch.as_ref().map_or(0, Watch::count),
             items: self.live.get(),
             timers: self.timers.borrow().len(),
             registrations: self.reactor.len(),

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::budget;
-use crate::clock::{NEVER, Nanos, nanos, system_now};
+use crate::clock::{LoopClock, NEVER, Nanos, nanos, system_now};
 use crate::current::{with_current, with_loop};
 use crate::shared::{Life, Shared};
 use crate::timers::TimerKey;
@@ -68,7 +68,23 @@ impl<Place> Alarm<Place> {
     }
 
     /// Ready once the deadline has passed; stays ready until it is reset. Panics on a loop that is gone.
+    #[inline]
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.poll_unless(cx, |deadline, clock| deadline < clock.now())
+    }
+
+    /// As `poll`, but a deadline that has come by a look at the clock need not wait for a turn, nor does it
+    /// keep the order of deadlines: for what cannot come due again and again in one turn.
+    pub(crate) fn poll_at_once(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.poll_unless(cx, |deadline, clock| deadline <= clock.read())
+    }
+
+    #[inline]
+    fn poll_unless(
+        &mut self,
+        cx: &Context<'_>,
+        has_come: impl FnOnce(Nanos, &LoopClock) -> bool,
+    ) -> Poll<()> {
         with_loop(self.loop_id, |shared| {
             let Some(shared) = shared.filter(|shared| shared.life.get() != Life::Gone) else {
                 panic!(
@@ -77,7 +93,7 @@ impl<Place> Alarm<Place> {
                 );
             };
             match self.key {
-                None if self.deadline < shared.clock.now() => return Poll::Ready(()),
+                None if has_come(self.deadline, &shared.clock) => return Poll::Ready(()),
                 None => {
                     let waker = wake::copy(cx.waker());
                     let key = shared.timers.borrow_mut().insert(self.deadline, waker);

@@ -10,7 +10,7 @@ use crate::items::Start;
 use crate::join::JoinHandle;
 use crate::run_queue::NONE;
 use crate::shared::Shared;
-use crate::task::Task;
+use crate::task::{self, Task};
 
 /// Inserts into the loop if there is one.
 #[inline]
@@ -24,7 +24,7 @@ pub(crate) fn insert<F: Future + 'static>(
         return Err((future, InsertErrorKind::LoopGone, meta));
     };
     let task = shared.insert(future, meta, start)?;
-    Ok(JoinHandle::new(task))
+    Ok(JoinHandle::new(task::joinable(task)))
 }
 
 /// Spawns a task on the event loop that runs on this thread, the innermost if they nest.
@@ -93,5 +93,5 @@ pub(crate) fn refused<F: Future + 'static>(
     let task = Task::new(future, TaskId(0), NONE, 0, meta);
     // A panic of the future's destructor goes to the handle.
     task.cancel();
-    JoinHandle::new(task)
+    JoinHandle::new(task::joinable(task))
 }

@@ -19,17 +19,18 @@
 //! `Output`, nothing in the other states. The state changes *before* a destructor runs, so a panic in
 //! it cannot lead to a second drop.
 //!
-//! Invariant (Pinned): a task lives in an `Rc` from its creation, and the future is never moved out of
+//! Invariant (Pinned): a task lives in a `Counted` from its creation, and the future is never moved out of
 //! it, only dropped in place.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::item::{Header, Item, ItemCell, Meta, Payload, State, TaskId, drop_payload};
+use crate::counted::Counted;
+use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
+use crate::running::Running;
 
 /// An item as its handle sees it.
 pub(crate) trait Joinable<T>: Item {
@@ -51,17 +52,11 @@ pub(crate) struct Task<F: Future> {
 
 impl<F: Future> Task<F> {
     #[inline]
-    pub(crate) fn new(future: F, id: TaskId, slot: u32, number: u16, meta: Meta) -> Rc<Self> {
-        // Written where it stays: `Rc::new` would build it on the stack and copy it, and the copy waits
-        // for the small writes just made (measured: 12 % of a spawn).
-        let mut task = Rc::<Self>::new_uninit();
-        let place = Rc::get_mut(&mut task).expect("nobody else has it yet");
-        place.write(Self {
+    pub(crate) fn new(future: F, id: TaskId, slot: u32, number: u16, meta: Meta) -> Counted<Self> {
+        Counted::new(Self {
             header: Header::new(id, slot, number, meta),
             body: UnsafeCell::new(Body { future: ManuallyDrop::new(future) }),
-        });
-        // SAFETY: written just above.
-        unsafe { task.assume_init() }
+        })
     }
 
     /// Drops the future in place. The state must be `Future` or `Busy`; it is `Emptied` afterwards,
@@ -117,19 +112,20 @@ impl<F: Future> Task<F> {
     }
 }
 
-/// Puts an item back after a poll. Its place is empty: the item was taken out of it.
+/// Returns a task as the loop sees it.
 #[inline]
-fn put_back(item: Rc<dyn Item>, place: &ItemCell) {
-    // Forgotten, not dropped: it is None, which the compiler cannot know.
-    std::mem::forget(place.replace(Some(item)));
+pub(crate) fn item<F: Future + 'static>(task: Counted<Task<F>>) -> Counted<dyn Item> {
+    // SAFETY: returns its argument.
+    unsafe { task.unsize::<dyn Item>(|inner| inner) }
 }
 
-/// What a poll that found no future in the body does.
-#[cold]
-fn polled_out_of_turn(item: Rc<dyn Item>, place: &ItemCell) -> Poll<()> {
-    let finished = item.header().is_finished();
-    put_back(item, place);
-    if finished { Poll::Ready(()) } else { Poll::Pending }
+/// Returns a task as its handle sees it.
+#[inline]
+pub(crate) fn joinable<F: Future + 'static>(
+    task: Counted<Task<F>>,
+) -> Counted<dyn Joinable<F::Output>> {
+    // SAFETY: returns its argument.
+    unsafe { task.unsize::<dyn Joinable<F::Output>>(|inner| inner) }
 }
 
 impl<F: Future + 'static> Item for Task<F> {
@@ -138,15 +134,10 @@ impl<F: Future + 'static> Item for Task<F> {
     }
 
     #[inline]
-    fn poll(
-        self: Rc<Self>,
-        cx: &mut Context<'_>,
-        running: &Cell<u64>,
-        place: &ItemCell,
-    ) -> Poll<()> {
+    fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()> {
         running.set(self.header.id.0);
         if self.header.state.get() != State::Future {
-            return polled_out_of_turn(self, place);
+            return if self.header.is_finished() { Poll::Ready(()) } else { Poll::Pending };
         }
         self.header.state.set(State::Busy);
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -155,16 +146,14 @@ impl<F: Future + 'static> Item for Task<F> {
             // SAFETY: Pinned.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         }));
-        let done = match polled {
+        match polled {
             Ok(Poll::Pending) => {
                 self.header.state.set(State::Future);
                 Poll::Pending
             }
             Ok(Poll::Ready(output)) => self.finish(output),
             Err(payload) => self.fail(payload),
-        };
-        put_back(self, place);
-        done
+        }
     }
 
     fn cancel(&self) {

@@ -1,7 +1,8 @@
 //! Time: sleeping, limits, periods, and the clock that tests can hold still.
 //!
 //! All of it is reckoned by the clock of the loop. The default one is the system's monotonic clock,
-//! which no change of the wall clock moves and which stops while the machine is suspended. In tests
+//! which no change of the wall clock moves and which stops while the machine is suspended; a [`Timer`] may
+//! go by the boot clock, which does not. In tests
 //! the clock can be paused: it then stands still, and jumps to the next deadline when nothing is
 //! runnable and a look at the poller found nothing.
 //!
@@ -19,11 +20,15 @@
 //! ```
 
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Instant;
 
-pub use crate::interval::{Interval, MissedTickBehavior, Tick, Timer, interval, interval_at};
+pub use std::time::Duration;
+
+pub use crate::interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use crate::sleep::{SendSleep, Sleep, sleep, sleep_until};
 pub use crate::timeout::{Elapsed, Timeout, timeout, timeout_at};
+pub use crate::timer::{Tick, Timer};
 
 use crate::clock::nanos;
 use crate::current::{with_current, with_loop};
@@ -122,6 +127,21 @@ pub async fn advance(duration: Duration) {
     // Fires behind every deadline that has just been passed.
     let done: SleepFuture = sleep(Duration::ZERO);
     done.await;
+}
+
+/// Does as if the machine had been suspended: moves the boot clock of a paused clock, and not the clock
+/// itself. Timers that go by the boot clock ([`Timer`]'s `boot_clock`) and came due meanwhile fire in the
+/// next round; all others have as long to go as before.
+///
+/// # Panics
+///
+/// If no event loop runs on this thread, or its clock is not paused.
+#[track_caller]
+pub fn suspend(duration: Duration) {
+    let paused = current(|shared| shared.clock.is_paused());
+    assert!(paused, "the clock is not paused: call time::pause() first");
+    let sleepers = current(|shared| shared.clock.suspend(nanos(duration)));
+    sleepers.into_iter().for_each(Waker::wake);
 }
 
 /// Keeps a paused clock from jumping by itself until the guard is dropped; [`advance`] still moves it.

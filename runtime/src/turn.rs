@@ -8,14 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub(crate) use self::run::{poll, should_yield};
+pub(crate) use self::run::{poll_alone, should_yield};
 use self::run::{run_rounds, run_timed};
 use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
 use crate::phases::Phase;
 use crate::run_queue::{MAIL, NONE, ROOT};
-use crate::shared::Shared;
+use crate::shared::{Life, Shared};
 use crate::wake;
+use crate::watchdog::Nobody;
 
 mod run;
 
@@ -47,8 +48,14 @@ pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Re
     add(&shared.counters.turns, 1);
     // First: what the phases around the wait insert is for the turn after this one.
     shared.home.queue.begin_turn();
+    let mut limit = limit;
     if shared.phases.any(Phase::BeforePark) {
+        let was_over = is_over(shared);
         run_phase(shared, root, Phase::BeforePark);
+        if !was_over && is_over(shared) && limit != Limit::Host {
+            // What the run goes on for ended just now: nobody may ever end this wait.
+            limit = Limit::Look;
+        }
     }
     let parked = park(shared, limit);
     let began = shared.clock.now();
@@ -61,14 +68,24 @@ pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Re
     collect_inbox(shared);
     if shared.home.queue.has_lanes() || shared.config.slow_items.is_some() {
         run_timed(shared, root, began);
+    } else if let Some(watch) = &shared.watch {
+        run_rounds(shared, root, began, watch.pulse());
     } else {
-        run_rounds(shared, root, began);
+        run_rounds(shared, root, began, Nobody);
     }
+    shared.rest();
     if shared.phases.any(Phase::Idle) && !shared.has_work() {
         shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
         run_phase(shared, root, Phase::Idle);
     }
     parked
+}
+
+/// Whether nothing is left that a run without a future of its own should go on for.
+pub(crate) fn is_over(shared: &Shared) -> bool {
+    // In this order: a remote sends before it drops. After a graceful end none can bring anything.
+    shared.foreground.get() == 0
+        && (shared.life.get() != Life::Open || !shared.remotes.any() && shared.mailbox.is_empty())
 }
 
 /// Notes how long items ran since the last look at the poller, up to a wait or the next look.
@@ -121,13 +138,14 @@ fn park(shared: &Shared, limit: Limit) -> io::Result<()> {
     note_lag(shared, shared.clock.now(), entered);
     let inbox = shared.home.number.inbox();
     let waited = if inbox.park() { wait_until(shared, until, entered) } else { look(shared) };
-    inbox.unpark();
+    shared.awake();
     shared.more_events.set(reactor.saturated());
     add(&shared.counters.parked, shared.clock.refresh().saturating_sub(entered));
     waited
 }
 
 /// Waits until the deadline, for the rest of the time after each interruption by a signal.
+#[inline]
 fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
     loop {
         let timeout = (until != NEVER).then(|| Duration::from_nanos(until.saturating_sub(now)));
@@ -196,7 +214,7 @@ fn park_paused(shared: &Shared, until: Nanos, limit: Limit) -> io::Result<()> {
         },
         _ => wait_until(shared, NEVER, 0),
     };
-    inbox.unpark();
+    shared.awake();
     shared.more_events.set(shared.reactor.saturated());
     waited
 }
@@ -267,7 +285,10 @@ fn collect_inbox(shared: &Shared) {
 
 fn collect_mail(shared: &Shared) {
     for _ in 0..COLLECT_LIMIT {
-        let Some(message) = shared.mailbox.receive() else { return };
+        let Some(message) = shared.mailbox.receive() else { return shared.rest() };
+        if let Some(watch) = &shared.watch {
+            watch.takes_mail();
+        }
         // It runs no user code but destructors, of what was cancelled, and wakers.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message(shared))) {
             shared.unobserved("a message from another thread", payload);
@@ -281,11 +302,15 @@ fn collect_mail(shared: &Shared) {
 fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     let queue = &shared.home.queue;
     let mut ran = 0;
+    let is_own = |slot, waiter: &_| slot != NONE && shared.home.is_waker_of(slot, waiter);
+    // The moments around a wait are no news any more when a pause is over. (That there was time is.)
+    let may_run =
+        |slot, waiter: &_| phase == Phase::Idle || !is_own(slot, waiter) || !queue.is_paused(slot);
     for key in shared.phases.due(phase) {
-        let Some((waiter, slot)) = shared.phases.fire(phase, key) else { continue };
+        let Some((waiter, slot)) = shared.phases.fire(phase, key, may_run) else { continue };
         // The item's own waker would only queue it, and it runs right here. A foreign one has to know.
         // Any other of ours is another item's, of another loop perhaps: that one is queued.
-        let own = slot != NONE && shared.home.is_waker_of(slot, &waiter);
+        let own = is_own(slot, &waiter);
         let foreign = !wake::is_ours(&waiter);
         if !own {
             shared.wake_waiter(waiter);
@@ -294,7 +319,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
             continue;
         }
         if let Some(entry) = queue.take_out_of_order(slot) {
-            let done = poll(shared, root, &entry);
+            let done = poll_alone(shared, root, &entry);
             ran += 1;
             if done {
                 // Queued once more, so that the loop does not sleep on the root future's output.
@@ -303,6 +328,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
         }
     }
     add(&shared.counters.items_run, ran);
+    shared.rest();
     if phase != Phase::Idle {
         add(&shared.phases.around_waits, ran);
     }

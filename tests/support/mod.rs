@@ -188,13 +188,24 @@ pub fn ends_with_waiting<S>(event_loop: TestLoop<S>, items: usize, registrations
 
 #[track_caller]
 fn ends_with<S>(event_loop: TestLoop<S>, items: usize, registrations: usize) {
+    ends_with_timers(event_loop, items, 0, registrations);
+}
+
+/// Ends a loop with items on it that wait for timers and for sources.
+#[track_caller]
+pub fn ends_with_timers<S>(
+    event_loop: TestLoop<S>,
+    items: usize,
+    timers: usize,
+    registrations: usize,
+) {
     assert_ne!(items + registrations, 0, "closes_clean is for loops that have nothing left");
     let event_loop = event_loop.unguarded();
     let handle = event_loop.handle();
     let stats = handle.stats();
     assert_eq!(
         (stats.items, stats.timers, stats.registrations),
-        (items, 0, registrations),
+        (items, timers, registrations),
         "items, timers and registrations left on the loop"
     );
     drop(event_loop);
@@ -281,4 +292,11 @@ pub fn scaled(size: usize) -> usize {
         text.and_then(|text| text.parse().ok()).unwrap_or(1).max(1)
     });
     (size / scale).max(1)
+}
+
+/// How many operations a long random test does: as many as `LOOPLINE_TEST_OPERATIONS` says, else `short`,
+/// scaled.
+pub fn operations(short: usize) -> usize {
+    let text = std::env::var("LOOPLINE_TEST_OPERATIONS").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or_else(|| scaled(short))
 }

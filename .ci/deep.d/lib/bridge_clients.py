@@ -3,6 +3,7 @@ proxy on all cores."""
 
 import base64
 import glob
+import http.client
 import json
 import os
 import re
@@ -403,5 +404,126 @@ def proxy_per_core():
     measured(f"{rates['up']:.1f} and {rates['down']:.1f} Gbit/s; connections of each core: {counts}")
 
 
+def calls_per_request():
+    """A bridge adds no system call: a request that comes alone costs one wait, one read and one write, by hyper, by
+    axum, and under TLS."""
+    strace, counted = program("strace"), {}
+    for name, path in ("http_server", "/"), ("axum_app", "/greet/you"), ("https_server", "/"):
+        lines = []
+        for requests in 100, 500:
+            with tempfile.NamedTemporaryFile("r") as file:
+                server = Server(name, prefix=[strace, "-D", "-f", "-qq", "-o", file.name])
+                try:
+                    host, port = server.address
+                    if name == "https_server":
+                        context = ssl._create_unverified_context()
+                        connection = http.client.HTTPSConnection(host, port, timeout=10, context=context)
+                    else:
+                        connection = http.client.HTTPConnection(host, port, timeout=10)
+                    for _ in range(requests):
+                        connection.request("GET", path)
+                        assert connection.getresponse().read()
+                        time.sleep(0.002)  # so that the loop sleeps before the next one comes
+                    connection.close()
+                finally:
+                    server.end()
+                end, before = time.monotonic() + 10, -1
+                while (size := os.path.getsize(file.name)) != before:  # until strace has written it all
+                    before = size
+                    time.sleep(0.2)
+                    assert time.monotonic() < end
+                lines.append(sum("resumed" not in line for line in file))
+        counted[name] = (lines[1] - lines[0]) / 400
+    print(counted)
+    # a client that is slower than usual may find the loop awake: a few hundredths
+    assert all(each <= 3.05 for each in counted.values()), counted
+    measured("system calls of a request that comes alone, 3 by hand: "
+             + ", ".join(f"{name} {each:.2f}" for name, each in counted.items()))
+
+
+NGINX_IN_FRONT = """
+daemon off; pid {folder}/pid; error_log stderr warn; worker_processes 2; worker_shutdown_timeout 10s;
+{user}
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; client_max_body_size 0; client_body_temp_path {folder}/body; proxy_temp_path {folder}/p;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    upstream ours {{ server {server}; keepalive 64; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://ours; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+"""
+
+
+def nginx_in_front():
+    """nginx passes on what curl and wrk ask, and reads its configuration again meanwhile: its old workers end, new
+    ones connect, and no request that reached our server fails."""
+    nginx, wrk, curl, port = program("nginx"), program("wrk"), program("curl"), free_port()
+    with tempfile.TemporaryDirectory() as folder, Server("http_server") as server:
+        base = server.fds()
+        user = "user root;" if os.geteuid() == 0 else ""
+        config = os.path.join(folder, "conf")
+        with open(config, "w") as file:
+            file.write(NGINX_IN_FRONT.format(folder=folder, port=port, user=user, server="%s:%d" % server.address))
+        with Peer([nginx, "-p", folder, "-c", config]) as peer:
+            peer.wait_for(port)
+            url, body = f"http://127.0.0.1:{port}", os.urandom(3 << 20)
+            got = run(curl, "-q", "--noproxy", "*", "-sS", "--data-binary", "@-", f"{url}/echo", input=body)
+            assert got == body, f"{len(got)} of {len(body)} bytes"
+            load = subprocess.Popen([wrk, "-t", "2", "-c", "100", "-d", "8s", "--timeout", "20s", url + "/"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(5):
+                time.sleep(1)
+                peer.process.send_signal(signal.SIGHUP)
+            said = load.communicate(timeout=60)[0]
+            print(said, peer.text())
+            assert "Non-2xx" not in said, said
+            # nginx may close a kept connection in front just as the client asks on it; nothing else may fail
+            failed = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+            assert failed is None or failed[1] == failed[4] == "0", said
+            assert "upstream" not in peer.text(), peer.text()
+            requests = int(re.search(r"(\d+) requests in", said)[1])
+            peer.process.send_signal(signal.SIGQUIT)
+            peer.process.wait(20)
+        server.wait_fds(base, 20)
+        server.assert_quiet(2)
+    measured(f"{requests} requests, 5 reloads, no answer but 200; closed in front: {failed[2] if failed else 0}")
+
+
+def socat_ends_one_half():
+    """socat's end of its half is passed on and answered: by a path, by an abstract name, and through the proxy."""
+    socat, body = program("socat"), os.urandom(5 << 20)
+    wanted = body + b"\n%d bytes\n" % len(body)
+    with tempfile.TemporaryDirectory() as folder:
+        path, name = os.path.join(folder, "count.sock"), f"@loopline-count-{os.getpid()}"
+        for address, to in (path, f"UNIX-CONNECT:{path}"), (name, f"ABSTRACT-CONNECT:{name[1:]}"):
+            with Server("unix_count", address) as server:
+                base = server.fds()
+                for _ in range(3):
+                    got = run(socat, "-t", "20", "-", to, input=body)
+                    assert got == wanted, f"{address}: {len(got)} of {len(wanted)} bytes, {got[-40:]}"
+                # one that never reads is killed: nothing stays behind
+                cut = subprocess.Popen([socat, "-u", "OPEN:/dev/zero", to])
+                time.sleep(0.3)
+                cut.kill()
+                cut.wait()
+                server.wait_fds(base, 10)
+                server.assert_quiet(1)
+        # the far end answers only when it has heard the end
+        port, heard = free_port(), os.path.join(folder, "heard")
+        far = [socat, f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr", f"SYSTEM:cat > {heard} && wc -c < {heard}"]
+        with Peer(far):
+            with Server("proxy", "127.0.0.1:0", f"127.0.0.1:{port}") as server:
+                base = server.fds()
+                got = run(socat, "-t", "20", "-", "TCP:%s:%d,retry=20,interval=0.1" % server.address, input=body)
+                assert got.strip() == b"%d" % len(body), got
+                server.wait_fds(base, 10)
+    measured("5 MiB and its end: by a path, by an abstract name, through the proxy")
+
+
 if __name__ == "__main__":
-    main([https_by_curl, tls_breaks, chat_in_chromium, redis_benchmark, redis_client, postgres, proxy_per_core])
+    main([https_by_curl, tls_breaks, chat_in_chromium, redis_benchmark, redis_client, postgres, proxy_per_core,
+          nginx_in_front, socat_ends_one_half,
+          calls_per_request])

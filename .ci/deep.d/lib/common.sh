@@ -136,6 +136,15 @@ need_examples() { # need_examples NAME...
     for name in "$@"; do [ -x "$EXAMPLES_DIR/$name" ] || return 1; done
 }
 
+# The programs that are run under faults (.ci/deep.d/probes), and the host in C: sets probes_dir.
+need_probes() {
+    local target="${CARGO_TARGET_DIR:-$PWD/target}/probes"
+    nice -n 5 cargo build --release --manifest-path .ci/deep.d/probes/Cargo.toml --target-dir "$target" \
+        >"$logs/$part-probes.log" 2>&1 || return 1
+    probes_dir="$target/release"
+    cc -Wall -Wextra -O1 -o "$probes_dir/host" .ci/deep.d/probes/host.c -ldl >>"$logs/$part-probes.log" 2>&1
+}
+
 # The programs of examples/bridges, built in release: sets bridges_dir.
 need_bridges() {
     local target="${CARGO_TARGET_DIR:-$PWD/target}/bridges"

@@ -190,6 +190,51 @@ def slow_clients():
         measured(f"{count} closed after {took:.0f} s; others waited {longest * 1000:.0f} ms at most, curl included")
 
 
+def slowhttptest(kind):
+    """Slow headers (-H), bodies (-B) and readers (-X) by slowhttptest: each is closed after the server's
+    time for a connection, and others are served meanwhile."""
+    needs("slowhttptest")
+    needs("curl")
+    count, most = 200, 6
+    options = {"H": ["-H"], "B": ["-B", "-t", "POST"],
+               "X": ["-X", "-w", "512", "-y", "1024", "-z", "32", "-k", "1"]}[kind]
+    path = {"H": "/", "B": "/echo", "X": "/big"}[kind]
+    with Server("http_server", "127.0.0.1:0", str(most)) as server:
+        base, curl = server.fds(), Curl(server)
+        slow = subprocess.Popen(
+            ["slowhttptest", *options, "-c", str(count), "-r", str(count), "-i", "2", "-l", "15", "-p", "10",
+             "-u", "http://%s:%d%s" % (*server.address, path)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "TERM": "dumb"})
+        try:
+            end = time.monotonic() + 20
+            while server.fds() < base + count:
+                assert time.monotonic() < end, f"{server.fds() - base} of {count} slow clients were taken"
+                time.sleep(0.02)
+            full = time.monotonic()
+            rss, longest = server.rss(), 0
+            quiet = server.cpu()
+            while time.monotonic() - full < most - 3:
+                asked = time.monotonic()
+                curl("/")
+                longest = max(longest, time.monotonic() - asked)
+                time.sleep(0.3)
+            quiet = server.cpu() - quiet
+            assert quiet < 0.3, f"{quiet:.2f} s CPU for slow clients"
+            assert server.rss() - rss < 32 << 20, "memory grows"
+            server.wait_fds(base, 20)
+            took = time.monotonic() - full
+            assert took < most + 5, f"closed after {took:.1f} s"
+        finally:
+            slow.kill()
+            text = slow.communicate()[0]
+            print(text[-2000:])
+        assert longest < 5, f"others waited {longest:.1f} s"
+        curl("/")
+        server.wait_fds(base, 10)
+        server.assert_quiet(1)
+        measured(f"{count} closed after {took:.0f} s of {most}; others waited {longest * 1000:.0f} ms at most, curl included")
+
+
 def killed_clients():
     """wrk with 200 connections is killed while it asks: nothing stays behind."""
     needs("wrk")
@@ -252,4 +297,4 @@ def axum_asks():
 
 
 if __name__ == "__main__":
-    main([curl_asks, wrk_asks, h2load_asks, slow_clients, killed_clients, our_client, axum_asks], deadline=300)
+    main([curl_asks, wrk_asks, h2load_asks, slow_clients, slowhttptest, killed_clients, our_client, axum_asks], deadline=300)

@@ -22,4 +22,9 @@ sanitize() { # sanitize asan|lsan address|leak
     export LSAN_OPTIONS="max_leaks=20:fast_unwind_on_malloc=0:suppressions=$PWD/.ci/deep.d/lsan.supp"
     check libraries cargo_test 1800 --target "$target" --lib -p loopline-runtime -p loopline-io
     check "facade tests" cargo_test 1800 --target "$target" --tests -p loopline --features "$features"
+    # In release builds tasks get the blocks of earlier ones.
+    export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+    mapfile -t names < <(facade_tests 'tasks' 'cancel*' 'panics*' 'drops' 'shutdown*' 'join_set*' 'scope*' 'threads')
+    check "facade tests, blocks used again" \
+        cargo_test 1800 --target "$target" --release -p loopline --features "$features" "${names[@]}"
 }

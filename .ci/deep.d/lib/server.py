@@ -70,6 +70,9 @@ class Server:
             if not part:
                 raise AssertionError(f"{self.name} printed no address, only {line!r}; {self.stderr()!r}")
             line += part
+        path = re.match(rb"listening on ([/@].*)\n", line)
+        if path:
+            return path[1].decode()
         found = re.search(rb"listening on (?:\w+://)?([0-9.]+):([0-9]+)", line)
         assert found, f"unexpected first line {line!r}"
         return found[1].decode(), int(found[2])

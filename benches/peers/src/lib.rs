@@ -1,13 +1,18 @@
 //! The same workloads on Loopline and on its peers.
 //!
-//! `task` holds the workloads, written once against the trait `Peer`; `peer` implements it for each
-//! runtime, in the shape in which that runtime is at its best; `channel` compares channels; `foreign` holds what needs a second
-//! thread; `echo` and `load` are the servers and the client, the program `http` another server. `measure` reads clocks.
+//! - `peer`: what a runtime has to offer to be measured, one trait for each kind of work.
+//! - `work`: the workloads, each written once against those traits.
+//! - `bin/on-NAME.rs`: one program for each peer, which implements the traits in the shape in which that
+//!   runtime is at its best, and serves echo as one would write it there.
+//! - `../ours`: the same for Loopline, and hyper's hello world.
+//! - `bin/load.rs`: the client of the servers.
+//! - `program`: the command line of all `on-NAME`. `measure`: clocks and rounds.
+//!
+//! `../run` starts them and compares.
 
-pub mod channel;
+pub mod callback;
 pub mod echo;
-pub mod foreign;
-pub mod load;
 pub mod measure;
 pub mod peer;
-pub mod task;
+pub mod program;
+pub mod work;

@@ -3,9 +3,13 @@
 //! Here is the page on bridges, so that its examples are compiled and run against the real libraries:
 //! `loopline` itself depends on none of them.
 
-mod here;
+#[cfg(feature = "glib")]
+mod glib_context;
+#[cfg(feature = "libuv")]
+pub mod uv;
 
-pub use here::Here;
+#[cfg(feature = "glib")]
+pub use glib_context::GlibContext;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../src/bridges.md")]

@@ -11,8 +11,8 @@ mod support;
 
 use std::io::Read;
 
-use bridges::Here;
 use futures::future::join_all;
+use loopline::io::Here;
 use loopline::net::TcpStream;
 use loopline::spawn;
 use net::{pair, reset, soon, with_peer};
@@ -102,21 +102,5 @@ fn a_postgres_server_that_hangs_up_is_an_error() {
         loopline::yield_now().await;
         drop(peer);
         assert!(soon(connecting).await.unwrap());
-    });
-}
-
-#[test]
-fn a_stream_that_was_sent_away_after_all_panics_when_touched() {
-    block_on(async {
-        let (stream, _peer) = with_peer().await;
-        let stream = Here::new(stream);
-        let touched = std::thread::spawn(move || {
-            let touch = || tokio::io::AsyncWrite::is_write_vectored(&stream);
-            let touched = std::panic::catch_unwind(std::panic::AssertUnwindSafe(touch)).is_err();
-            (touched, stream)
-        });
-        let (touched, stream) = touched.join().unwrap();
-        assert!(touched);
-        assert!(tokio::io::AsyncWrite::is_write_vectored(&stream), "back at home");
     });
 }

@@ -60,6 +60,10 @@ where
 }
 
 /// Copies between two streams; made by [`copy_bidirectional`].
+///
+/// # Cancel safety
+///
+/// As [`copy_bidirectional`].
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct CopyBidirectional<'a, A: ?Sized, B: ?Sized> {

@@ -28,6 +28,10 @@ mod readiness;
 /// [`Async::write_with`] do both. If `T` reads and writes, so does this, by the traits of `futures-io`.
 /// Any number of tasks may wait for one direction.
 ///
+/// Reads and writes are those of `T`. To a pipe that nobody reads they raise SIGPIPE, which every program
+/// ignores whose `main` is Rust's; a host that does not is ended by it.
+/// [`pipe::Sender`](crate::pipe::Sender) has writes of its own, which raise none.
+///
 /// Made inside a running event loop it is registered there at once, otherwise where it is first awaited,
 /// and only there it can be awaited from then on. A regular file or `/dev/null` is an error that says
 /// so, as is a descriptor that is registered with that loop already.

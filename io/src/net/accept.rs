@@ -87,7 +87,7 @@ impl Pause {
         self.sleep = Some(sleep(self.last));
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.last = Duration::ZERO;
     }
 }

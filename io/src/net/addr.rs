@@ -12,8 +12,9 @@ pub type Addrs = Vec<SocketAddr>;
 /// What `bind` and `connect` take: an address, several, text that parses as one, or a host name and a
 /// port.
 ///
-/// Only a name is looked up, on a thread, by [`TcpStream::connect`](super::TcpStream::connect),
-/// [`TcpListener::bind`](super::TcpListener::bind) and [`lookup_host`](super::lookup_host()).
+/// Only a name is looked up, on a thread, by the `connect` and `bind` of [`TcpStream`](super::TcpStream),
+/// [`TcpListener`](super::TcpListener) and [`UdpSocket`](super::UdpSocket), by its `send_to`, and by
+/// [`lookup_host`](super::lookup_host()).
 pub trait ToAddrs: sealed::Sealed {
     /// Returns the addresses to try, in order, without looking anything up.
     ///
@@ -150,16 +151,16 @@ fn host_name(host: &str, port: u16) -> Option<(&str, u16)> {
 fn not_an_address(text: impl fmt::Display) -> io::Error {
     let text = format!(
         "`{text}` is not an IP address and port such as 127.0.0.1:7000 or [::1]:7000; host names are \
-         looked up by TcpStream::connect, TcpListener::bind and lookup_host, and need a port"
+         looked up where it waits, as in connect, bind and lookup_host, and need a port"
     );
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// The first address, for what is sent to one only.
-pub(crate) fn one(addr: &impl ToAddrs) -> io::Result<SocketAddr> {
+/// The first address, for what is sent to one only; looks a host name up.
+pub(crate) async fn one(addr: &impl ToAddrs) -> io::Result<SocketAddr> {
     match addr.plain() {
         Some(addr) => Ok(addr),
-        None => addr.to_addrs()?.first().copied().ok_or_else(no_addresses),
+        None => resolve(addr).await?.first().copied().ok_or_else(no_addresses),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The traits of `futures-io` for `TcpStream`, `UnixStream` and references to them.
+//! The traits of `futures-io` for `TcpStream`, `UnixStream`, what holds one, and references to them.
 //!
 //! They keep one waiter a direction, the last to poll; the methods of the streams keep any number.
 
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use loopline_runtime::registration::{Direction, WaitKey};
 
 use super::stream::{read_now, read_vectored_now};
+use crate::sys::{send, send_vectored};
 
 macro_rules! futures_io {
     ($Stream:ty) => {
@@ -46,7 +47,7 @@ macro_rules! futures_io {
                     Direction::Write,
                     &mut WaitKey::last_poller(),
                     cx,
-                    |mut socket| socket.write(buf),
+                    |socket| send(socket, buf),
                 )
             }
 
@@ -59,7 +60,7 @@ macro_rules! futures_io {
                     Direction::Write,
                     &mut WaitKey::last_poller(),
                     cx,
-                    |mut socket| socket.write_vectored(bufs),
+                    |socket| send_vectored(socket, bufs),
                 )
             }
 
@@ -118,19 +119,18 @@ macro_rules! futures_io {
     };
 }
 
-/// What a limit counts reads and writes as what it holds; a reference to it, as a reference to that.
-macro_rules! limited {
-    ($Limited:ty, $T:ident: $self:ident => $inner:expr) => {
-        impl<$T> AsyncRead for $Limited
-        where
-            for<'a> &'a $T: AsyncRead,
+/// What holds a stream reads as a reference to that does.
+macro_rules! reads {
+    ([$($T:ident)?] $Type:ty, $self:ident => $inner:expr) => {
+        impl$(<$T>)? ::futures_io::AsyncRead for $Type
+        $(where for<'a> &'a $T: ::futures_io::AsyncRead)?
         {
             fn poll_read(
                 $self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_read(cx, buf)
+                ::futures_io::AsyncRead::poll_read(Pin::new(&mut $inner), cx, buf)
             }
 
             fn poll_read_vectored(
@@ -138,20 +138,24 @@ macro_rules! limited {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_read_vectored(cx, bufs)
+                ::futures_io::AsyncRead::poll_read_vectored(Pin::new(&mut $inner), cx, bufs)
             }
         }
+    };
+}
 
-        impl<$T> AsyncWrite for $Limited
-        where
-            for<'a> &'a $T: AsyncWrite,
+/// What holds a stream writes as a reference to that does.
+macro_rules! writes {
+    ([$($T:ident)?] $Type:ty, $self:ident => $inner:expr) => {
+        impl$(<$T>)? ::futures_io::AsyncWrite for $Type
+        $(where for<'a> &'a $T: ::futures_io::AsyncWrite)?
         {
             fn poll_write(
                 $self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_write(cx, buf)
+                ::futures_io::AsyncWrite::poll_write(Pin::new(&mut $inner), cx, buf)
             }
 
             fn poll_write_vectored(
@@ -159,22 +163,27 @@ macro_rules! limited {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut $inner).poll_write_vectored(cx, bufs)
+                ::futures_io::AsyncWrite::poll_write_vectored(Pin::new(&mut $inner), cx, bufs)
             }
 
             fn poll_flush($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut $inner).poll_flush(cx)
+                ::futures_io::AsyncWrite::poll_flush(Pin::new(&mut $inner), cx)
             }
 
             fn poll_close($self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut $inner).poll_close(cx)
+                ::futures_io::AsyncWrite::poll_close(Pin::new(&mut $inner), cx)
             }
         }
     };
 }
 
-limited!(&super::Limited<T>, T: self => &***self);
-limited!(super::Limited<T>, T: self => &**self);
+pub(super) use {reads, writes};
+
+// A limit counts, and nothing else.
+reads!([T] super::Limited<T>, self => &**self);
+reads!([T] &super::Limited<T>, self => &***self);
+writes!([T] super::Limited<T>, self => &**self);
+writes!([T] &super::Limited<T>, self => &***self);
 
 futures_io!(super::TcpStream);
 #[cfg(unix)]

@@ -43,6 +43,30 @@ pub(super) mod sealed {
 /// A stream of accepted connections: a source. It never ends; errors are those of the listener.
 ///
 /// A shortage of descriptors or memory is waited out, as by [`TcpListener::accept`].
+///
+/// # Examples
+///
+/// ```
+/// use loopline_io::net::{TcpListener, TcpStream};
+/// use loopline_runtime::{EventLoop, callback::Next};
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// let listener = event_loop.run_until(&mut 0, TcpListener::bind("127.0.0.1:0"))??;
+/// let address = listener.local_addr()?;
+/// let handle = event_loop.handle();
+/// handle.insert(listener.into_incoming(), |connection, _incoming, clients| {
+///     match connection {
+///         Ok(_stream) => *clients += 1,
+///         Err(error) => eprintln!("cannot accept: {error}"),
+///     }
+///     Next::Stop // a server says `Keep`
+/// })?;
+/// handle.spawn(TcpStream::connect(address));
+/// let mut clients = 0;
+/// event_loop.run(&mut clients)?;
+/// assert_eq!(clients, 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a source does nothing unless it is inserted or awaited"]
 pub struct Incoming<L: Listener = TcpListener> {
@@ -56,6 +80,10 @@ impl<L: Listener> Incoming<L> {
     }
 
     /// Waits for the next connection. Never `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpListener::accept`]; the listener stays usable.
     ///
     /// # Cancel safety
     ///

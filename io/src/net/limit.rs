@@ -106,6 +106,10 @@ where
 {
     /// Waits for the next connection, and for a place for it. Never `None`.
     ///
+    /// # Errors
+    ///
+    /// As the source inside.
+    ///
     /// # Cancel safety
     ///
     /// Strict.
@@ -265,6 +269,10 @@ where
     I: Stream<Item = io::Result<T>> + Unpin,
 {
     /// Waits for the next connection that is not closed. Never `None`.
+    ///
+    /// # Errors
+    ///
+    /// As the source inside.
     ///
     /// # Cancel safety
     ///

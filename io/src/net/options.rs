@@ -283,6 +283,10 @@ table! { TcpSocket:
 table! { TcpStream:
     "whether urgent bytes stand among the others (SO_OOBINLINE); else ordinary reads pass them over."
     oobinline, set_oobinline: bool = out_of_band_inline, set_out_of_band_inline;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    "whether what comes is acknowledged at once (TCP_QUICKACK). Linux only.\n\nThe system goes back to its \
+     own judgement by itself: set it again after a read."
+    quickack, set_quickack: bool = tcp_quickack, set_tcp_quickack;
 }
 
 /// The system's sizes are ints.

@@ -2,7 +2,7 @@
 //! once, pending errors, and the ways to lend and give back the descriptor.
 
 #[cfg(unix)]
-pub(super) use any::{ready, try_ready};
+pub(super) use any::{operate, ready, try_ready};
 
 /// Waits and operations of one's own, for a type that has a field `adapter`.
 macro_rules! readiness {
@@ -64,6 +64,25 @@ macro_rules! readiness {
                 op: impl FnOnce() -> io::Result<R>,
             ) -> io::Result<R> {
                 super::readiness::try_ready(&self.adapter, interest, op)
+            }
+
+            /// Does an operation of one's own on the socket, which must not block, and waits each time it
+            /// would have.
+            ///
+            /// # Errors
+            ///
+            /// What the operation returns; or if the socket cannot be registered.
+            ///
+            /// # Cancel safety
+            ///
+            /// Strict: between waits the operation was not called, or would have blocked.
+            #[cfg(unix)]
+            pub async fn async_io<R>(
+                &self,
+                interest: crate::fd::Interest,
+                op: impl FnMut() -> io::Result<R>,
+            ) -> io::Result<R> {
+                super::readiness::operate(&self.adapter, interest, op).await
             }
 
             /// Returns and clears the socket's pending error.
@@ -182,6 +201,22 @@ mod any {
     impl<T: Pollable> Drop for Waiting<'_, T> {
         fn drop(&mut self) {
             self.adapter.unwait_any(self.interest, &mut self.keys);
+        }
+    }
+
+    /// Does an operation, and waits each time it would block.
+    pub(crate) async fn operate<T: Pollable, R>(
+        adapter: &Adapter<T>,
+        interest: Interest,
+        mut op: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            ready(adapter, interest).await?;
+            match try_ready(adapter, interest, &mut op) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use std::io::{self, IoSliceMut, Read};
 
 use loopline_runtime::registration::{Direction, Registration};
 
+use crate::mischief;
+
 /// The methods of a stream type that has a field `adapter` of a socket that reads and writes through
 /// a shared reference.
 macro_rules! stream {
@@ -85,14 +87,10 @@ macro_rules! stream {
             ///
             /// Strict: a wait that is dropped has written nothing.
             pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-                self.adapter.op::<Writing, _, _>(|mut socket, _| socket.write(buf))
+                self.adapter.op::<Writing, _, _>(|socket, _| send(socket, mischief::part(buf)))
             }
 
             /// Writes from several buffers; as [`Self::write`].
-            ///
-            /// To a peer that is gone, the system answers with SIGPIPE too, which Rust's own programs
-            /// ignore. A library in another's program has it ignored first, or writes one buffer at a
-            /// time.
             ///
             /// # Errors
             ///
@@ -105,7 +103,7 @@ macro_rules! stream {
                 &self,
                 bufs: &[IoSlice<'_>],
             ) -> impl Future<Output = io::Result<usize>> {
-                self.adapter.op::<Writing, _, _>(|mut socket, _| socket.write_vectored(bufs))
+                self.adapter.op::<Writing, _, _>(|socket, _| send_vectored(socket, bufs))
             }
 
             /// Writes the whole buffer.
@@ -119,8 +117,8 @@ macro_rules! stream {
             /// Partial: bytes already written stay written, and the caller does not learn how many.
             pub fn write_all(&self, mut buf: &[u8]) -> impl Future<Output = io::Result<()>> {
                 let nothing = buf.is_empty().then_some(());
-                self.adapter.repeat::<Writing, _, _>(nothing, move |mut socket, _| {
-                    match socket.write(buf)? {
+                self.adapter.repeat::<Writing, _, _>(nothing, move |socket, _| {
+                    match send(socket, mischief::part(buf))? {
                         // First: nearly every write.
                         n if n == buf.len() => Ok(Some(())),
                         0 => Err(io::ErrorKind::WriteZero.into()),
@@ -216,7 +214,7 @@ macro_rules! stream {
             ///
             /// `WouldBlock` if there is none: then [`Self::writable`] waits.
             pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-                self.adapter.try_io(Direction::Write, |mut socket| socket.write(buf))
+                self.adapter.try_io(Direction::Write, |socket| send(socket, mischief::part(buf)))
             }
 
             /// Writes from several buffers, without waiting; as [`Self::try_write`].
@@ -225,7 +223,7 @@ macro_rules! stream {
             ///
             /// `WouldBlock` if there is no room.
             pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                self.adapter.try_io(Direction::Write, |mut socket| socket.write_vectored(bufs))
+                self.adapter.try_io(Direction::Write, |socket| send_vectored(socket, bufs))
             }
         }
     };
@@ -243,6 +241,7 @@ pub(super) fn read_now<T>(
 where
     for<'a> &'a T: Read,
 {
+    let buf = mischief::part_mut(buf);
     let n = socket.read(buf)?;
     note_read(registration, n, buf.len());
     Ok(n)

@@ -1,13 +1,14 @@
 //! `TcpListener`: accepts connections, and goes on when single ones fail or descriptors run out.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::RefUnwindSafe;
 use std::task::{Context, Poll};
 
 use loopline_runtime::registration::WaitKey;
 
-use super::accept::{accept, poll_accept};
+use super::accept::{Pause, accept, poll_accept};
 use super::addr::{ToAddrs, first, resolve};
 use super::incoming::Incoming;
 use super::incoming::sealed::{Accept, Waited};
@@ -34,7 +35,12 @@ pub struct TcpListener {
     adapter: Adapter<mio::net::TcpListener>,
     /// Set where accepted sockets do not inherit the option.
     nodelay: Cell<bool>,
+    /// Of `poll_accept`, between its calls.
+    pause: RefCell<Pause>,
 }
+
+/// Its own part is one flag.
+impl RefUnwindSafe for TcpListener {}
 
 impl TcpListener {
     /// Listens on an address; port 0 lets the system choose one.
@@ -54,7 +60,11 @@ impl TcpListener {
     }
 
     pub(super) fn from_source(listener: mio::net::TcpListener) -> Self {
-        Self { adapter: Adapter::new(listener), nodelay: Cell::new(false) }
+        Self {
+            adapter: Adapter::new(listener),
+            nodelay: Cell::new(false),
+            pause: RefCell::default(),
+        }
     }
 
     #[cfg(feature = "socket")]
@@ -78,6 +88,19 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = accept(&self.adapter, |listener| listener.accept()).await?;
         Ok((self.accepted(stream), peer))
+    }
+
+    /// As [`Self::accept`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::accept`].
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let mut pause = self.pause.take();
+        let key = &mut WaitKey::last_poller();
+        let accepted = poll_accept(&self.adapter, |l| l.accept(), key, &mut pause, cx);
+        self.pause.replace(pause);
+        accepted.map_ok(|(stream, peer)| (self.accepted(stream), peer))
     }
 
     /// Makes a stream of connections, to be inserted with a callback or awaited by `next`.

@@ -1,7 +1,7 @@
 //! `TcpStream`: one connection, used through `&self`.
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 
@@ -12,6 +12,8 @@ use super::connect;
 use super::readiness::{descriptor, readiness};
 use super::stream::{read_now, read_vectored_now, stream};
 use crate::adapter::{Adapter, Reading, Writing};
+use crate::mischief;
+use crate::sys::{send, send_vectored};
 
 /// A TCP connection.
 ///
@@ -94,6 +96,16 @@ impl TcpStream {
     /// Strict.
     pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.adapter.op::<Reading, _, _>(|socket, _| socket.peek(buf))
+    }
+
+    /// As [`Self::peek`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let key = &mut WaitKey::last_poller();
+        self.adapter.poll_io(Direction::Read, key, cx, |socket| socket.peek(buf))
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use loopline_runtime::registration::{Direction, WaitKey};
 
-use super::addr::{ToAddrs, first, one};
+use super::addr::{ToAddrs, first, one, resolve};
 use super::datagram::datagram;
 use super::readiness::{descriptor, readiness};
 use crate::adapter::{Adapter, Reading, Writing};
@@ -66,13 +66,14 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// What the system says of the last address tried; `InvalidInput` for a host name.
+    /// What the system says of the last address tried, or [`lookup_host`](super::lookup_host()) of a
+    /// host name.
     ///
     /// # Cancel safety
     ///
-    /// Strict: it never waits.
+    /// Strict: it waits only for the lookup of a host name.
     pub async fn bind(addr: impl ToAddrs) -> io::Result<Self> {
-        first(addr.to_addrs()?, mio::net::UdpSocket::bind).map(Self::from_source)
+        first(resolve(&addr).await?, mio::net::UdpSocket::bind).map(Self::from_source)
     }
 
     pub(super) fn from_source(socket: mio::net::UdpSocket) -> Self {
@@ -90,26 +91,30 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// What the system says of the last address tried; `InvalidInput` for a host name.
+    /// What the system says of the last address tried, or [`lookup_host`](super::lookup_host()) of a
+    /// host name.
     ///
     /// # Cancel safety
     ///
-    /// Strict: it never waits.
+    /// Strict: it waits only for the lookup of a host name.
     pub async fn connect(&self, addr: impl ToAddrs) -> io::Result<()> {
-        first(addr.to_addrs()?, |addr| self.adapter.cell().get().connect(addr))
+        first(resolve(&addr).await?, |addr| self.adapter.cell().get().connect(addr))
     }
 
     /// Sends a datagram to an address, the first if it is several; as [`Self::send`].
     ///
+    /// A host name is looked up each time: look it up once, by [`lookup_host`](super::lookup_host()), where
+    /// many are sent.
+    ///
     /// # Errors
     ///
-    /// As [`Self::send`]; `InvalidInput` for a host name.
+    /// As [`Self::send`]; what [`lookup_host`](super::lookup_host()) says of a host name.
     ///
     /// # Cancel safety
     ///
     /// Strict: a wait that is dropped has sent nothing.
     pub async fn send_to(&self, buf: &[u8], target: impl ToAddrs) -> io::Result<usize> {
-        let target = one(&target)?;
+        let target = one(&target).await?;
         self.adapter.op::<Writing, _, _>(|socket, _| socket.send_to(buf, target)).await
     }
 
@@ -166,6 +171,50 @@ impl UdpSocket {
         self.adapter.op::<Reading, _, _>(|socket, _| socket.peek_from(buf))
     }
 
+    /// As [`Self::peek`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv`].
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let key = &mut WaitKey::last_poller();
+        self.adapter.poll_io(Direction::Read, key, cx, |socket| socket.peek(buf))
+    }
+
+    /// Waits for a datagram, and returns who sent it without taking it. Unix only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    #[cfg(unix)]
+    pub fn peek_sender(&self) -> impl Future<Output = io::Result<SocketAddr>> {
+        self.adapter.op::<Reading, _, _>(|socket, _| sender(socket))
+    }
+
+    /// As [`Self::peek_sender`], without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if no datagram is there.
+    #[cfg(unix)]
+    pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
+        self.adapter.try_io(Direction::Read, sender)
+    }
+
+    /// As [`Self::peek_sender`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv`].
+    #[cfg(unix)]
+    pub fn poll_peek_sender(&self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
+        self.adapter.poll_io(Direction::Read, &mut WaitKey::last_poller(), cx, sender)
+    }
+
     /// Receives what is there without taking it and without waiting.
     ///
     /// # Errors
@@ -197,6 +246,12 @@ impl UdpSocket {
         let key = &mut WaitKey::last_poller();
         self.adapter.poll_io(Direction::Read, key, cx, |socket| socket.peek_from(buf))
     }
+}
+
+/// Of no byte of a datagram, who sent it.
+#[cfg(unix)]
+fn sender(socket: &mio::net::UdpSocket) -> io::Result<SocketAddr> {
+    socket.peek_from(&mut []).map(|(_, sender)| sender)
 }
 
 datagram!(UdpSocket, SocketAddr);

@@ -1,5 +1,6 @@
 //! `UnixDatagram`: datagrams on this machine.
 
+use std::cell::RefCell;
 use std::convert::identity;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -64,6 +65,8 @@ use crate::adapter::{Adapter, Reading, Writing};
 #[derive(Debug)]
 pub struct UnixDatagram {
     adapter: Adapter<net::UnixDatagram>,
+    /// Of `poll_send_to`, between its calls.
+    pause: RefCell<Pause>,
 }
 
 impl UnixDatagram {
@@ -114,10 +117,10 @@ impl UnixDatagram {
     }
 
     pub(super) fn from_source(socket: net::UnixDatagram) -> Self {
-        Self { adapter: Adapter::new(socket) }
+        Self { adapter: Adapter::new(socket), pause: RefCell::default() }
     }
 
-    #[cfg(feature = "socket")]
+    #[cfg(any(feature = "socket", feature = "tokio-io"))]
     pub(super) fn adapter(&self) -> &Adapter<net::UnixDatagram> {
         &self.adapter
     }
@@ -164,23 +167,49 @@ impl UnixDatagram {
     /// Strict: a wait that is dropped has sent nothing.
     pub async fn send_to_addr(&self, buf: &[u8], target: &SocketAddr) -> io::Result<usize> {
         let mut pause = Pause::default();
-        poll_fn(|cx| {
-            loop {
-                ready!(pause.poll(cx));
-                let permit = ready!(budget::poll_proceed(cx));
-                // Not by readiness: on Linux the poller calls the socket writable whatever the queue of the
-                // receiver, and says so again after each attempt that failed.
-                match self.adapter.cell().get().send_to_addr(buf, target) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause.begin(),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    sent => {
-                        permit.spend();
-                        return Poll::Ready(sent);
-                    }
+        poll_fn(|cx| self.poll_send_paused(cx, buf, target, &mut pause)).await
+    }
+
+    /// As [`Self::send_to`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_to`].
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: impl AsRef<Path>,
+    ) -> Poll<io::Result<usize>> {
+        let target = address(target.as_ref())?;
+        let mut pause = self.pause.take();
+        let sent = self.poll_send_paused(cx, buf, &target, &mut pause);
+        self.pause.replace(pause);
+        sent
+    }
+
+    fn poll_send_paused(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: &SocketAddr,
+        pause: &mut Pause,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(pause.poll(cx));
+            let permit = ready!(budget::poll_proceed(cx));
+            // Not by readiness: on Linux the poller calls the socket writable whatever the queue of the
+            // receiver, and says so again after each attempt that failed.
+            match self.adapter.cell().get().send_to_addr(buf, target) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause.begin(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => {
+                    permit.spend();
+                    pause.end();
+                    return Poll::Ready(sent);
                 }
             }
-        })
-        .await
+        }
     }
 
     /// Sends a datagram to a path, without waiting.

@@ -1,5 +1,6 @@
 //! `UnixListener`: accepts connections on this machine.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::task::{Context, Poll};
 
 use loopline_runtime::registration::WaitKey;
 
-use super::accept::{accept, poll_accept};
+use super::accept::{Pause, accept, poll_accept};
 use super::incoming::Incoming;
 use super::incoming::sealed::{Accept, Waited};
 use super::readiness::descriptor;
@@ -36,6 +37,8 @@ use crate::adapter::Adapter;
 #[derive(Debug)]
 pub struct UnixListener {
     adapter: Adapter<mio::net::UnixListener>,
+    /// Of `poll_accept`, between its calls.
+    pause: RefCell<Pause>,
 }
 
 impl UnixListener {
@@ -60,7 +63,7 @@ impl UnixListener {
     }
 
     pub(super) fn from_source(listener: mio::net::UnixListener) -> Self {
-        Self { adapter: Adapter::new(listener) }
+        Self { adapter: Adapter::new(listener), pause: RefCell::default() }
     }
 
     #[cfg(feature = "socket")]
@@ -81,6 +84,19 @@ impl UnixListener {
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, peer) = accept(&self.adapter, |listener| listener.accept()).await?;
         Ok((UnixStream::from_source(stream), peer))
+    }
+
+    /// As [`Self::accept`], for code that polls. Only the last task to poll is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::accept`].
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        let mut pause = self.pause.take();
+        let key = &mut WaitKey::last_poller();
+        let accepted = poll_accept(&self.adapter, |l| l.accept(), key, &mut pause, cx);
+        self.pause.replace(pause);
+        accepted.map_ok(|(stream, peer)| (UnixStream::from_source(stream), peer))
     }
 
     /// Makes a stream of connections, to be inserted with a callback or awaited by `next`.

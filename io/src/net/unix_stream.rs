@@ -1,7 +1,7 @@
 //! `UnixStream`: one connection on this machine, used through `&self`.
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
@@ -15,6 +15,8 @@ use super::stream::{read_now, read_vectored_now, stream};
 use super::tcp_stream::is_not_connected;
 use super::unix_addr::address;
 use crate::adapter::{Adapter, Reading, Writing};
+use crate::mischief;
+use crate::sys::{send, send_vectored};
 
 /// A connection of a Unix socket. Unix only.
 ///

@@ -2,7 +2,7 @@
 //!
 //! They keep one waiter, the last to poll; the methods keep any number.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,6 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use loopline_runtime::registration::{Direction, WaitKey};
 
 use super::{Receiver, Sender};
+use crate::sys::pipes::{write, write_vectored};
 
 impl AsyncRead for &Receiver {
     fn poll_read(
@@ -57,7 +58,7 @@ impl AsyncWrite for &Sender {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.end()
-            .poll_io(Direction::Write, &mut WaitKey::last_poller(), cx, |held| held.fd().write(buf))
+            .poll_io(Direction::Write, &mut WaitKey::last_poller(), cx, |held| write(held, buf))
     }
 
     fn poll_write_vectored(
@@ -66,7 +67,7 @@ impl AsyncWrite for &Sender {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.end().poll_io(Direction::Write, &mut WaitKey::last_poller(), cx, |held| {
-            held.fd().write_vectored(bufs)
+            write_vectored(held, bufs)
         })
     }
 

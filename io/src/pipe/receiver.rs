@@ -187,6 +187,17 @@ impl Receiver {
         self.end.try_io(Direction::Read, |held| held.fd().read_vectored(bufs))
     }
 
+    /// Reads what is there, without waiting, into the room that a buffer has. Feature `tokio-io`.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if nothing is there: then [`Receiver::readable`] waits.
+    #[cfg(feature = "tokio-io")]
+    pub fn try_read_buf<B: bytes::BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        let read = |slice: &mut [u8]| self.end.cell().get().fd().read(slice);
+        self.end.try_io(Direction::Read, |_| crate::scratch::fill(buf, read))
+    }
+
     /// Tries an operation of the caller's on this end, without waiting. It is not called if the pipe is
     /// known to be empty.
     ///

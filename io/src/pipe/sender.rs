@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
 
@@ -13,12 +13,12 @@ use super::{End, into_fd, take_over};
 use crate::adapter::{Adapter, Writing};
 use crate::fd::held::Held;
 use crate::interest::{Interest, Ready};
+use crate::sys::pipes::{write, write_vectored};
 
 /// The writing end of a pipe.
 ///
-/// Every method takes `&self`. When nobody can read any more, writing fails with `BrokenPipe`. That
-/// holds where SIGPIPE is ignored, as in every program whose `main` is Rust's; a host in C must ignore it
-/// itself, or the signal ends the process.
+/// Every method takes `&self`. When nobody can read any more, writing fails with `BrokenPipe`,
+/// and no SIGPIPE comes, also in a host that is not Rust's and does not ignore it.
 #[derive(Debug)]
 pub struct Sender {
     end: End,
@@ -83,7 +83,7 @@ impl Sender {
     ///
     /// Strict: a wait that is dropped has written nothing.
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.end.op::<Writing, _, _>(|held, _| held.fd().write(buf))
+        self.end.op::<Writing, _, _>(|held, _| write(held, buf))
     }
 
     /// Writes from several buffers; as [`Sender::write`].
@@ -96,7 +96,7 @@ impl Sender {
     ///
     /// Strict.
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
-        self.end.op::<Writing, _, _>(|held, _| held.fd().write_vectored(bufs))
+        self.end.op::<Writing, _, _>(|held, _| write_vectored(held, bufs))
     }
 
     /// Writes the whole buffer.
@@ -111,7 +111,7 @@ impl Sender {
     pub fn write_all(&self, mut buf: &[u8]) -> impl Future<Output = io::Result<()>> {
         let nothing = buf.is_empty().then_some(());
         self.end.repeat::<Writing, _, _>(nothing, move |held, _| {
-            match held.fd().write(buf)? {
+            match write(held, buf)? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 n => buf = &buf[n..],
             }
@@ -178,7 +178,7 @@ impl Sender {
     ///
     /// `WouldBlock` if there is none: then [`Sender::writable`] waits.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.end.try_io(Direction::Write, |held| held.fd().write(buf))
+        self.end.try_io(Direction::Write, |held| write(held, buf))
     }
 
     /// Writes from several buffers, without waiting; as [`Sender::try_write`].
@@ -187,7 +187,7 @@ impl Sender {
     ///
     /// `WouldBlock` if there is no room.
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.end.try_io(Direction::Write, |held| held.fd().write_vectored(bufs))
+        self.end.try_io(Direction::Write, |held| write_vectored(held, bufs))
     }
 
     /// Tries an operation of the caller's on this end, without waiting. It is not called if the pipe is

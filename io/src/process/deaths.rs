@@ -6,8 +6,8 @@ use std::io;
 use std::rc::{Rc, Weak};
 
 use crate::adapter::Adapter;
-use crate::signal::handler;
 use crate::signal::subscription::Subscription;
+use crate::sys::calls::handler;
 
 thread_local! {
     /// Those of this thread's loops.

@@ -62,6 +62,10 @@ impl Exit {
 
     /// Waits for the child's end, as [`Child::wait`]; `None` if it was told before.
     ///
+    /// # Errors
+    ///
+    /// As [`Child::wait`].
+    ///
     /// # Cancel safety
     ///
     /// Strict.

@@ -14,6 +14,7 @@ use loopline_runtime::registration::{Direction, WaitKey};
 
 use super::stdout::set_nonblocking;
 use crate::adapter::{Adapter, Writing};
+use crate::sys::pipes::{write, write_vectored};
 
 /// The pipe to a child's standard input. The child reads the end when this is dropped or closed.
 ///
@@ -82,7 +83,7 @@ impl ChildStdin {
     ///
     /// Strict: a wait that is dropped has written nothing.
     pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.pipe()?.op::<Writing, _, _>(|fd, _| write_now(fd, buf)).await
+        self.pipe()?.op::<Writing, _, _>(|fd, _| write(fd, buf)).await
     }
 
     /// Writes from several buffers; as [`ChildStdin::write`].
@@ -95,7 +96,7 @@ impl ChildStdin {
     ///
     /// Strict.
     pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.pipe()?.op::<Writing, _, _>(|fd, _| write_vectored_now(fd, bufs)).await
+        self.pipe()?.op::<Writing, _, _>(|fd, _| write_vectored(fd, bufs)).await
     }
 
     /// Writes the whole buffer.
@@ -110,15 +111,14 @@ impl ChildStdin {
     pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
         let nothing = buf.is_empty().then_some(());
         let pipe = self.pipe()?;
-        let written =
-            pipe.repeat::<Writing, _, _>(nothing, move |fd, _| match write_now(fd, buf)? {
-                n if n == buf.len() => Ok(Some(())),
-                0 => Err(io::ErrorKind::WriteZero.into()),
-                n => {
-                    buf = &buf[n..];
-                    Ok(None)
-                }
-            });
+        let written = pipe.repeat::<Writing, _, _>(nothing, move |fd, _| match write(fd, buf)? {
+            n if n == buf.len() => Ok(Some(())),
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            n => {
+                buf = &buf[n..];
+                Ok(None)
+            }
+        });
         written.await
     }
 
@@ -168,16 +168,8 @@ impl ChildStdin {
     ///
     /// `WouldBlock` if there is none: then [`ChildStdin::writable`] waits.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.pipe()?.try_io(Direction::Write, |fd| write_now(fd, buf))
+        self.pipe()?.try_io(Direction::Write, |fd| write(fd, buf))
     }
-}
-
-fn write_now(fd: &OwnedFd, buf: &[u8]) -> io::Result<usize> {
-    Ok(rustix::io::write(fd, buf)?)
-}
-
-fn write_vectored_now(fd: &OwnedFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    Ok(rustix::io::writev(fd, bufs)?)
 }
 
 #[cold]
@@ -195,7 +187,7 @@ impl AsyncWrite for &ChildStdin {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let key = &mut WaitKey::last_poller();
-        self.pipe()?.poll_io(Direction::Write, key, cx, |fd| write_now(fd, buf))
+        self.pipe()?.poll_io(Direction::Write, key, cx, |fd| write(fd, buf))
     }
 
     fn poll_write_vectored(
@@ -204,7 +196,7 @@ impl AsyncWrite for &ChildStdin {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let key = &mut WaitKey::last_poller();
-        self.pipe()?.poll_io(Direction::Write, key, cx, |fd| write_vectored_now(fd, bufs))
+        self.pipe()?.poll_io(Direction::Write, key, cx, |fd| write_vectored(fd, bufs))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

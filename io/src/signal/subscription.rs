@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libc::c_int;
 
-use super::handler::{self, SIGNALS, SLOTS, bit, index};
+use crate::sys::calls::handler::{self, SIGNALS, SLOTS, bit, index};
 
 /// Those that cannot be caught, and those of faults, whose handlers must not return.
 const REFUSED: &[c_int] =

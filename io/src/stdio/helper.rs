@@ -15,6 +15,7 @@ use loopline_runtime::callback::{Channel, SendError, Sender, Stream, channel};
 use loopline_runtime::sync::Semaphore;
 
 use super::source::Which;
+use crate::sys::pipes;
 
 /// The most that is read or written at once.
 const CHUNK: usize = 64 * 1024;
@@ -173,9 +174,11 @@ fn write_all(which: Which, jobs: &mpsc::Receiver<Job>) {
 
 fn write(which: Which, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::retry_on_intr(|| rustix::io::write(which.fd(), bytes))? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            n => bytes = &bytes[n..],
+        match pipes::write(&which.fd(), bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => bytes = &bytes[n..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::helper::{Reader, Writer};
 use crate::adapter::{Adapter, Reading, Writing};
+use crate::sys::pipes::write;
 
 /// One of the three.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +115,7 @@ impl Source {
 
     pub(super) async fn write(&self, buf: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Own(adapter) => adapter.op::<Writing, _, _>(|mut file, _| file.write(buf)).await,
+            Self::Own(adapter) => adapter.op::<Writing, _, _>(|file, _| write(file, buf)).await,
             Self::Socket(adapter) => adapter.op::<Writing, _, _>(|fd, _| transmit(fd, buf)).await,
             Self::Writer(writer) => writer.write(buf).await,
             Self::Direct(_) | Self::Reader(_) => poll_fn(|cx| self.poll_write(cx, buf)).await,
@@ -125,7 +126,7 @@ impl Source {
         let key = &mut WaitKey::last_poller();
         match self {
             Self::Own(adapter) => {
-                adapter.poll_io(Direction::Write, key, cx, |mut file| file.write(buf))
+                adapter.poll_io(Direction::Write, key, cx, |file| write(file, buf))
             }
             Self::Socket(adapter) => {
                 adapter.poll_io(Direction::Write, key, cx, |fd| transmit(fd, buf))

@@ -65,7 +65,6 @@ impl<T: Pollable> Cell<T> {
     }
 
     /// Borrows the source to change it.
-    #[cfg(feature = "fd")]
     pub(crate) fn as_mut(&mut self) -> &mut T {
         &mut self.0
     }

@@ -1,7 +1,7 @@
 //! Registration by mio's type: it wants exclusive access, and keeps state that operations update.
 
 use std::cell::{Ref, RefCell};
-use std::io;
+use std::io::{self, IoSlice, Write};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -55,4 +55,20 @@ impl<T: Pollable> Cell<T> {
     pub(crate) fn deregister(&self, r: &Registry) -> io::Result<()> {
         self.0.borrow_mut().deregister(r)
     }
+}
+
+/// Sends from a buffer.
+pub(crate) fn send<T>(mut socket: &T, buf: &[u8]) -> io::Result<usize>
+where
+    for<'a> &'a T: Write,
+{
+    socket.write(buf)
+}
+
+/// Sends from several buffers.
+pub(crate) fn send_vectored<T>(mut socket: &T, bufs: &[IoSlice<'_>]) -> io::Result<usize>
+where
+    for<'a> &'a T: Write,
+{
+    socket.write_vectored(bufs)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
@@ -40,9 +41,10 @@ pub struct Until<'a, S: 'static, F: Future> {
 }
 
 impl<'a, S: 'static, F: Future> Until<'a, S, F> {
+    #[track_caller]
     pub(super) fn new(guest: &'a mut Guest<S>, future: F) -> Self {
         let guest: &'a Guest<S> = guest;
-        let slot = RootSlot::take(guest.shared());
+        let slot = RootSlot::take(guest.shared(), Location::caller());
         guest.shared().settle_outside_turn();
         Self { guest, slot: Some(slot), future: Some(Box::pin(future)), output: None }
     }

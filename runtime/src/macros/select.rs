@@ -120,43 +120,38 @@ macro_rules! select {
             $(let $local = $future;)+
             $(let mut $local = $crate::__private::pin!($crate::__private::IntoFuture::into_future($local));)+
             $crate::__private::poll_fn(move |cx| {
-                $crate::__private::ready!($crate::__private::poll_budget(cx));
                 let mut pending = false;
-                let first: u32 = $crate::__private::$order($count);
-                for next in 0_u32..$count {
-                    match $crate::__private::round(first, next, $count) {
-                        $($index => {
-                            if disabled & (1_u64 << $index) != 0 {
+                $crate::__each_branch!(cx, $crate::__private::$order($count), $count, {
+                    $($index => {
+                        if disabled & (1_u64 << $index) != 0 {
+                            continue;
+                        }
+                        #[allow(unused_mut)]
+                        let mut output = match $crate::__private::Future::poll($local.as_mut(), cx) {
+                            $crate::__private::Poll::Ready(output) => output,
+                            $crate::__private::Poll::Pending => {
+                                pending = true;
                                 continue;
                             }
-                            #[allow(unused_mut)]
-                            let mut output = match $crate::__private::Future::poll($local.as_mut(), cx) {
-                                $crate::__private::Poll::Ready(output) => output,
-                                $crate::__private::Poll::Pending => {
-                                    pending = true;
-                                    continue;
-                                }
-                            };
-                            disabled |= 1_u64 << $index;
-                            // Whether it would match. The guard says no in any case, so nothing is
-                            // moved out of it yet, whatever the pattern binds.
-                            #[allow(unused_mut, unused_assignments)]
-                            let mut matches = false;
-                            #[allow(unreachable_code, unreachable_patterns, unused_variables, unused_mut, clippy::all)]
-                            match output {
-                                $pattern if {
-                                    matches = true;
-                                    false
-                                } => $crate::__private::unreachable!(),
-                                _ => {}
-                            }
-                            if matches {
-                                return $crate::__private::Poll::Ready(__LooplineSelected::$variant(output));
-                            }
-                        })+
-                        _ => $crate::__private::unreachable!("there are as many branches as counted"),
-                    }
-                }
+                        };
+                        disabled |= 1_u64 << $index;
+                        // Whether it would match. The guard says no in any case, so nothing is
+                        // moved out of it yet, whatever the pattern binds.
+                        #[allow(unused_mut, unused_assignments)]
+                        let mut matches = false;
+                        #[allow(unreachable_code, unreachable_patterns, unused_variables, unused_mut, clippy::all)]
+                        match output {
+                            $pattern if {
+                                matches = true;
+                                false
+                            } => $crate::__private::unreachable!(),
+                            _ => {}
+                        }
+                        if matches {
+                            return $crate::__private::Poll::Ready(__LooplineSelected::$variant(output));
+                        }
+                    })+
+                });
                 if pending {
                     $crate::__private::Poll::Pending
                 } else {
@@ -222,36 +217,12 @@ macro_rules! select {
     };
     ($(biased;)? else => $else:expr $(,)?) => {{ $else }};
     (biased; $($branches:tt)+) => {
-        $crate::select!(@ first_branch [
-            (0 B0 b0) (1 B1 b1) (2 B2 b2) (3 B3 b3) (4 B4 b4) (5 B5 b5) (6 B6 b6) (7 B7 b7)
-            (8 B8 b8) (9 B9 b9) (10 B10 b10) (11 B11 b11) (12 B12 b12) (13 B13 b13) (14 B14 b14)
-            (15 B15 b15) (16 B16 b16) (17 B17 b17) (18 B18 b18) (19 B19 b19) (20 B20 b20)
-            (21 B21 b21) (22 B22 b22) (23 B23 b23) (24 B24 b24) (25 B25 b25) (26 B26 b26)
-            (27 B27 b27) (28 B28 b28) (29 B29 b29) (30 B30 b30) (31 B31 b31) (32 B32 b32)
-            (33 B33 b33) (34 B34 b34) (35 B35 b35) (36 B36 b36) (37 B37 b37) (38 B38 b38)
-            (39 B39 b39) (40 B40 b40) (41 B41 b41) (42 B42 b42) (43 B43 b43) (44 B44 b44)
-            (45 B45 b45) (46 B46 b46) (47 B47 b47) (48 B48 b48) (49 B49 b49) (50 B50 b50)
-            (51 B51 b51) (52 B52 b52) (53 B53 b53) (54 B54 b54) (55 B55 b55) (56 B56 b56)
-            (57 B57 b57) (58 B58 b58) (59 B59 b59) (60 B60 b60) (61 B61 b61) (62 B62 b62)
-            (63 B63 b63) (64)
-        ] {} $($branches)+)
+        $crate::__with_branch_names!(select (@ first_branch) $($branches)+)
     };
     (biased;) => {
         $crate::__private::compile_error!("select! needs at least one branch")
     };
     ($($branches:tt)+) => {
-        $crate::select!(@ any_branch [
-            (0 B0 b0) (1 B1 b1) (2 B2 b2) (3 B3 b3) (4 B4 b4) (5 B5 b5) (6 B6 b6) (7 B7 b7)
-            (8 B8 b8) (9 B9 b9) (10 B10 b10) (11 B11 b11) (12 B12 b12) (13 B13 b13) (14 B14 b14)
-            (15 B15 b15) (16 B16 b16) (17 B17 b17) (18 B18 b18) (19 B19 b19) (20 B20 b20)
-            (21 B21 b21) (22 B22 b22) (23 B23 b23) (24 B24 b24) (25 B25 b25) (26 B26 b26)
-            (27 B27 b27) (28 B28 b28) (29 B29 b29) (30 B30 b30) (31 B31 b31) (32 B32 b32)
-            (33 B33 b33) (34 B34 b34) (35 B35 b35) (36 B36 b36) (37 B37 b37) (38 B38 b38)
-            (39 B39 b39) (40 B40 b40) (41 B41 b41) (42 B42 b42) (43 B43 b43) (44 B44 b44)
-            (45 B45 b45) (46 B46 b46) (47 B47 b47) (48 B48 b48) (49 B49 b49) (50 B50 b50)
-            (51 B51 b51) (52 B52 b52) (53 B53 b53) (54 B54 b54) (55 B55 b55) (56 B56 b56)
-            (57 B57 b57) (58 B58 b58) (59 B59 b59) (60 B60 b60) (61 B61 b61) (62 B62 b62)
-            (63 B63 b63) (64)
-        ] {} $($branches)+)
+        $crate::__with_branch_names!(select (@ any_branch) $($branches)+)
     };
 }

@@ -6,13 +6,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token};
 
 use super::Ready;
+use crate::kernel::{Alarm, wait_coarse, wait_fine, wait_readable};
+
+pub(crate) use crate::kernel::set_timer_slack;
 
 /// The longest finite wait: the kernel refuses timeouts that overflow its clock.
 const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -31,7 +34,7 @@ pub(crate) struct Poller {
     coarse: Cell<bool>,
     /// A timer in the poller that makes `fd` readable, for whoever waits on that from outside. Never read:
     /// it is registered for edges, so each time it goes off is one event.
-    alarm: RefCell<Option<OwnedFd>>,
+    alarm: RefCell<Option<Alarm>>,
 }
 
 /// Whether the poller's descriptor can tell of deadlines.
@@ -39,7 +42,7 @@ pub(crate) const TELLS_TIME: bool = true;
 
 impl Poller {
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
-        let poll = Poll::new()?;
+        let poll = super::standard::poll()?;
         let empty = libc::epoll_event { events: 0, u64: 0 };
         Ok(Self {
             fd: poll.as_raw_fd(),
@@ -87,9 +90,9 @@ impl Poller {
             }
             Some(timeout) => wait_fine(self.fd, &mut events, timeout.min(LONGEST)),
         };
-        match (check(found), timeout) {
+        match (found, timeout) {
             (Err(error), Some(timeout)) if is_refusal(&error) && !self.coarse.replace(true) => {
-                self.len.set(check(wait_coarse(self.fd, &mut events, millis(timeout)))?);
+                self.len.set(wait_coarse(self.fd, &mut events, millis(timeout))?);
             }
             (found, _) => self.len.set(found?),
         }
@@ -109,7 +112,7 @@ impl Poller {
     pub(crate) fn make_alarm(&self, token: Token) -> io::Result<()> {
         let mut alarm = self.alarm.borrow_mut();
         if alarm.is_none() {
-            let timer = make_timer()?;
+            let timer = Alarm::new()?;
             let (raw, interest) = (timer.as_raw_fd(), Interest::READABLE);
             self.poll.registry().register(&mut SourceFd(&raw), token, interest)?;
             *alarm = Some(timer);
@@ -120,7 +123,7 @@ impl Poller {
     /// Sets the alarm anew.
     pub(crate) fn set_alarm(&self, timeout: Duration) -> io::Result<()> {
         let alarm = self.alarm.borrow();
-        alarm.as_ref().map_or(Ok(()), |timer| set_timer(timer, timeout))
+        alarm.as_ref().map_or(Ok(()), |timer| timer.set(timeout.min(LONGEST)))
     }
 
     pub(crate) fn end_alarm(&self) {
@@ -132,13 +135,10 @@ impl Poller {
 
     /// Waits as a host does that knows nothing but the descriptor.
     pub(crate) fn await_readable(&self) -> io::Result<()> {
-        let mut host = libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 };
         loop {
-            // SAFETY: one entry, which is borrowed for the time of the call.
-            let found = unsafe { libc::poll(&raw mut host, 1, -1) };
-            match check(libc::c_long::from(found)) {
+            match wait_readable(self.fd) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other.map(|_| ()),
+                other => return other,
             }
         }
     }
@@ -223,83 +223,9 @@ fn millis(timeout: Duration) -> libc::c_int {
     libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
 }
 
-fn check(result: libc::c_long) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
-}
-
-fn wait_coarse(fd: RawFd, events: &mut [libc::epoll_event], millis: libc::c_int) -> libc::c_long {
-    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: Buffer: the kernel writes at most `capacity` events to a buffer at least that long, which
-    // is borrowed for the time of the call.
-    let found = unsafe { libc::epoll_wait(fd, events.as_mut_ptr(), capacity, millis) };
-    libc::c_long::from(found)
-}
-
-fn wait_fine(fd: RawFd, events: &mut [libc::epoll_event], timeout: Duration) -> libc::c_long {
-    let capacity = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
-    let spec = KernelTimespec {
-        seconds: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        nanos: i64::from(timeout.subsec_nanos()),
-    };
-    let no_mask: *const libc::sigset_t = std::ptr::null();
-    // SAFETY: Buffer as in `wait_coarse`; `spec` has the kernel's own 64-bit layout on every
-    // architecture and outlives the call; a null mask leaves the signal mask alone.
-    unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait2,
-            fd,
-            events.as_mut_ptr(),
-            capacity,
-            &raw const spec,
-            no_mask,
-            size_of::<u64>(),
-        )
-    }
-}
-
 /// Whether the kernel, or a filter in front of it, does not know the call.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
-}
-
-/// `struct __kernel_timespec`.
-#[repr(C)]
-struct KernelTimespec {
-    seconds: i64,
-    nanos: i64,
-}
-
-/// Makes a timer by the monotonic clock, which is not set.
-fn make_timer() -> io::Result<OwnedFd> {
-    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
-    // SAFETY: takes two integers and touches no memory of ours.
-    let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
-    check(libc::c_long::from(fd))?;
-    // SAFETY: a descriptor that was just made, which nobody else knows.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Sets a timer to go off once, after `timeout`.
-fn set_timer(timer: &OwnedFd, timeout: Duration) -> io::Result<()> {
-    // Zero would turn it off.
-    let timeout = timeout.clamp(Duration::from_nanos(1), LONGEST);
-    let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut spec = libc::itimerspec { it_interval: once, it_value: once };
-    spec.it_value.tv_sec = timeout.as_secs() as libc::time_t;
-    spec.it_value.tv_nsec = timeout.subsec_nanos() as _;
-    // SAFETY: `spec` outlives the call, which writes nothing: there is nowhere for the old setting.
-    let set = unsafe {
-        libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut())
-    };
-    check(libc::c_long::from(set)).map(|_| ())
-}
-
-/// Sets how late the kernel may fire this thread's timers, to save power; it never fires them early.
-pub(crate) fn set_timer_slack(slack: Duration) -> io::Result<()> {
-    let nanos = libc::c_ulong::try_from(slack.as_nanos()).unwrap_or(libc::c_ulong::MAX).max(1);
-    // SAFETY: takes two integers and touches no memory of ours.
-    let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanos) };
-    check(libc::c_long::from(result)).map(|_| ())
 }
 
 #[cfg(test)]

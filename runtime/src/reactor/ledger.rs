@@ -137,6 +137,15 @@ const fn more(direction: Direction) -> u32 {
     1 << (24 + direction.place() as u32)
 }
 
+/// `one` and `more` of all directions.
+const WAITERS: u32 = {
+    let rare = one(Direction::Priority) | more(Direction::Priority);
+    rare | one(Direction::Read)
+        | more(Direction::Read)
+        | one(Direction::Write)
+        | more(Direction::Write)
+};
+
 const fn watched(direction: Direction) -> u32 {
     (Ready::clearable(direction) as u32) << WATCHED_SHIFT
 }
@@ -355,10 +364,10 @@ impl Ledger {
         }
     }
 
-    /// Whether anybody waits for this direction.
+    /// Whether anybody waits, for whatever direction.
     #[inline]
     pub(crate) fn is_awaited(&self) -> bool {
-        Direction::ALL.into_iter().any(|direction| self.has_waiters(direction))
+        self.has(WAITERS)
     }
 
     /// Whether anybody waits in this direction.

@@ -30,6 +30,13 @@ pub(super) const fn generation_of(state: usize) -> u32 {
     ((state >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)) as u32
 }
 
+/// Returns the word of a slot and a generation, which wraps. `loop_bits`: the loop's number in its place.
+pub(super) fn word(loop_bits: usize, slot: u32, generation: u32) -> usize {
+    debug_assert!(slot as usize <= FLAGS);
+    let generation = generation as usize & ((1 << GENERATION_BITS) - 1);
+    loop_bits | generation << SLOT_BITS | slot as usize
+}
+
 /// One slot: 16 bytes, and what its user keeps in it.
 pub(super) struct Slot<T> {
     /// Loop, generation and flags. Zero: never used.

@@ -32,7 +32,7 @@ fn round(queue: &Queue) -> Vec<u32> {
 
 #[test]
 fn what_is_woken_during_a_round_runs_in_the_next_one() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let slots = [(); 3].map(|()| take(&queue));
     slots.iter().for_each(|&slot| wake(&queue, slot));
     assert!(queue.begin_round());
@@ -46,7 +46,7 @@ fn what_is_woken_during_a_round_runs_in_the_next_one() {
 
 #[test]
 fn what_is_deferred_runs_at_the_head_of_the_next_round_in_order() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let slots = [(); 4].map(|()| take(&queue));
     wake(&queue, slots[0]);
     wake(&queue, slots[1]);
@@ -61,7 +61,7 @@ fn what_is_deferred_runs_at_the_head_of_the_next_round_in_order() {
 #[test]
 fn what_waits_for_the_next_turn_runs_in_no_round_of_this_one() {
     // contract 17
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let slots = [(); 2].map(|()| take(&queue));
     queue.next_turn(slots[0]);
     wake(&queue, slots[0]);
@@ -75,7 +75,7 @@ fn what_waits_for_the_next_turn_runs_in_no_round_of_this_one() {
 #[test]
 fn a_slot_freed_while_listed_is_used_again_only_after_it_left_its_list() {
     // Listed Once
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let first = take(&queue);
     wake(&queue, first);
     queue.free(first);
@@ -87,7 +87,7 @@ fn a_slot_freed_while_listed_is_used_again_only_after_it_left_its_list() {
 
 #[test]
 fn items_that_end_before_they_run_use_no_slots_up() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     for turn in 0..10_000 {
         queue.begin_turn();
         let slot = take(&queue);
@@ -105,7 +105,7 @@ fn items_that_end_before_they_run_use_no_slots_up() {
 
 #[test]
 fn the_root_future_of_a_later_run_may_still_be_listed_from_an_earlier_one() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     for _ in 0..3 {
         queue.revive(ROOT);
         let generation = queue.generation(ROOT);
@@ -121,18 +121,18 @@ fn the_root_future_of_a_later_run_may_still_be_listed_from_an_earlier_one() {
 
 #[test]
 fn a_word_of_another_loop_is_given_back() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let slot = take(&queue);
-    let other = Queue::new(6).word(slot, 0);
+    let other = Queue::new(6, 0).word(slot, 0);
     assert_eq!((queue.wake(other), queue.due()), (Err(()), 0));
-    let far = Queue::new(6).word(1 << 18, 0);
+    let far = Queue::new(6, 0).word(1 << 18, 0);
     assert_eq!(queue.wake(far), Err(()));
 }
 
 #[test]
 fn generations_wrap_and_a_listed_slot_stays_listed_once() {
     // contract 43, fault 50
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let slot = take(&queue);
     let last = (1 << GENERATION_BITS) - 1;
     queue.slots.get(slot).unwrap().state.set(queue.word(0, last) | LIVE);
@@ -379,7 +379,7 @@ fn any_sequence_of_calls_agrees_with_a_plain_model() {
     let seed = std::env::var("LOOPLINE_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or(0x5eed_0f4e_0e0e_0001);
     eprintln!("LOOPLINE_SEED={seed}");
-    let (queue, model) = (Queue::new(5), Model::default());
+    let (queue, model) = (Queue::new(5, 0), Model::default());
     let mut pair = Pair { queue, model, wakers: Vec::new(), random: seed | 1 };
     let mut most = 0;
     for _ in 0..300_000 {

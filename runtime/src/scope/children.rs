@@ -228,26 +228,29 @@ fn is_paused(word: Word) -> bool {
 
 /// Calls `poll` as the poll of a child: with a budget of its own, and the loop knows who runs.
 fn poll_as<R>(id: TaskId, poll: impl FnOnce() -> R) -> R {
-    let (operations, depth) = with_current(|shared| {
-        shared.map_or((1, 0), |shared| {
+    with_current(|shared| {
+        let Some(shared) = shared else { return budget::with_own(1, poll) };
+        let depth = {
             let mut polled = shared.polled_children.borrow_mut();
             polled.push(id);
-            (shared.config.operations, polled.len())
-        })
-    });
-    // A child's poll does not unwind; should one, the next outer poll cuts the list back.
-    let result = budget::with_own(operations, poll);
-    if depth != 0 {
-        with_current(|shared| {
-            shared.inspect(|shared| shared.polled_children.borrow_mut().truncate(depth - 1));
-        });
-    }
-    result
+            polled.len()
+        };
+        let _named = shared.watch.as_ref().map(|watch| watch.enters(id));
+        // A child's poll does not unwind; should one, the next outer poll cuts the list back.
+        let result = budget::with_own(shared.config.operations, poll);
+        shared.polled_children.borrow_mut().truncate(depth - 1);
+        result
+    })
 }
 
 /// Drops a child's future. A panic of its destructor is nobody's.
 fn drop_child<E>(proxy: Option<JoinHandle<()>>, future: ChildBox<'_, E>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+    let dropped = with_current(|shared| {
+        let watch = shared.and_then(|shared| shared.watch.as_ref());
+        let _named = watch.zip(proxy.as_ref()).map(|(watch, proxy)| watch.destroys(proxy.header()));
+        catch_unwind(AssertUnwindSafe(|| drop(future)))
+    });
+    if let Err(payload) = dropped {
         match proxy {
             Some(proxy) => unobserved(&proxy.straggler().to_string(), payload),
             None => unobserved("a child of a scope", payload),

@@ -108,6 +108,10 @@ where
 }
 
 /// Runs a scope; made by [`scope`] and [`try_scope`].
+///
+/// # Cancel safety
+///
+/// As [`scope`].
 #[must_use = "a scope does nothing unless it is awaited"]
 pub struct Scoped<'a, O> {
     future: Boxed<'a, O>,
@@ -150,6 +154,10 @@ impl<O> Future for Scoped<'_, O> {
 }
 
 /// Runs a scope with a limit on its end; made by [`Scoped::grace`].
+///
+/// # Cancel safety
+///
+/// As [`scope`].
 #[must_use = "a scope does nothing unless it is awaited"]
 pub struct Graced<'a, O> {
     future: Boxed<'a, O>,

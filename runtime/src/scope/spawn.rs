@@ -15,6 +15,7 @@ use crate::item::{Item, Meta, TaskId};
 use crate::items::Start;
 use crate::join::{Control, JoinHandle};
 use crate::run_queue::NONE;
+use crate::task::joinable;
 use crate::wake::Word;
 
 /// What to say of a child before it is spawned: see [`Scope::item`].
@@ -129,7 +130,7 @@ impl<'env, E: 'env> Scope<'_, 'env, E> {
             shared.children.set(shared.children.get() + 1);
             let (slot, id) = (proxy.header().slot, proxy.header().id);
             let word = queue.word(slot, queue.generation(slot));
-            Some((JoinHandle::new(proxy), Control::new(shared.id, slot, id), word))
+            Some((JoinHandle::new(joinable(proxy)), Control::new(shared.id, slot, id), word))
         })
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_word_holds_loop_generation_and_slot() {
-    let word = RunQueue::<ItemCell>::new(5).word(9, 3);
+    let word = RunQueue::<ItemCell>::new(5, 0).word(9, 3);
     assert_eq!(word, (5 << (GENERATION_BITS + SLOT_BITS)) | (3 << SLOT_BITS) | 9);
     assert_eq!((loop_of(word), slot_of(word)), (5, 9));
 }

@@ -5,6 +5,10 @@
 //! curl http://127.0.0.1:8080/
 //! ```
 //!
+//! A client that sends its header too slowly is shown the door after 30 seconds. One that sends a body or
+//! reads an answer a byte at a time would stay as long as it likes: a second argument says after how many
+//! seconds a connection is closed, whatever it is at.
+//!
 //! `/` greets, `/echo` sends a POST's body back as it comes, `/slow` takes a second, `/big` is 16 MiB in
 //! chunks. Nothing here is `Send`: the counter is a `Cell`, and requests of one connection share it with
 //! those of all others.
@@ -25,6 +29,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::server::conn::auto::Builder;
 use loopline::hyper_rt::{LoopExecutor, LoopTimer};
 use loopline::net::TcpListener;
+use loopline::time::timeout;
 
 /// Any body: boxed, and not `Send`.
 type Answer = Response<Pin<Box<dyn Body<Data = Bytes, Error = hyper::Error>>>>;
@@ -32,6 +37,9 @@ type Answer = Response<Pin<Box<dyn Body<Data = Bytes, Error = hyper::Error>>>>;
 #[loopline::main]
 async fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
+    let most = std::env::args().nth(2).map_or(Duration::MAX, |text| {
+        Duration::from_secs(text.parse().expect("a number of seconds"))
+    });
     let listener = TcpListener::bind(address).await?;
     listener.set_nodelay(true)?;
     let address = listener.local_addr()?;
@@ -39,7 +47,7 @@ async fn main() -> io::Result<()> {
     println!("try: curl http://{address}/");
 
     let mut builder = Builder::new(LoopExecutor::new());
-    // With a timer, a client that sends its header too slowly is shown the door after 30 seconds.
+    // With a timer, a header may take 30 seconds.
     builder.http1().timer(LoopTimer::new());
     builder.http2().timer(LoopTimer::new()).keep_alive_interval(Duration::from_secs(30));
     let builder = Rc::new(builder);
@@ -52,8 +60,8 @@ async fn main() -> io::Result<()> {
                 served.set(served.get() + 1);
                 answer(request, served.get())
             });
-            // An error is this client's end, and nobody else's business.
-            let _ = builder.serve_connection(stream, service).await;
+            // An error is this client's end, and nobody else's business; and so is that its time is up.
+            let _ = timeout(most, builder.serve_connection(stream, service)).await;
         });
     }
 }

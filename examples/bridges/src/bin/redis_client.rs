@@ -9,8 +9,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use bridges::Here;
 use futures::future::try_join_all;
+use loopline::io::Here;
 use loopline::net::TcpStream;
 use loopline::time::timeout;
 use redis::aio::MultiplexedConnection;

@@ -1,7 +1,7 @@
 //! The polls of `File`: what is out, what was left, what was accepted.
 
 use std::future::Future;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom};
 use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -121,6 +121,26 @@ impl File {
         }
     }
 
+    /// As `poll_write_some`, from several buffers: what there is room for, in one.
+    pub(super) fn poll_write_several(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut rest = bufs.iter().filter(|buf| !buf.is_empty());
+        let Some(first) = rest.next() else { return self.poll_write_some(cx, &[]) };
+        let mut n = ready!(self.poll_write_some(cx, first))?;
+        let mut whole = n == first.len();
+        while let Some(buf) = rest.next().filter(|_| whole) {
+            let more = self.shared.accept(buf, self.max_buf_size).unwrap_or(0);
+            n += more;
+            whole = more == buf.len();
+        }
+        // The job may have ended between two of them.
+        self.schedule();
+        Poll::Ready(Ok(n))
+    }
+
     fn schedule(&mut self) {
         if let Some(writer) = self.shared.schedule() {
             self.writers.retain(|writer| !writer.is_finished());
@@ -167,15 +187,40 @@ impl File {
                 }
             }
             ready!(self.poll_settled(cx));
-            let real = match to {
-                SeekFrom::Current(n) => match n.checked_sub(self.left() as i64) {
-                    Some(n) => SeekFrom::Current(n),
-                    None => return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())),
-                },
-                to => to,
-            };
-            let seek = self.call(move |mut file| file.seek(real));
-            self.seeking = Some((to, seek));
+            self.begin_seek(to)?;
+        }
+    }
+
+    /// Sends a seek out; nothing else is.
+    fn begin_seek(&mut self, to: SeekFrom) -> io::Result<()> {
+        let real = match to {
+            SeekFrom::Current(n) => match n.checked_sub(self.left() as i64) {
+                Some(n) => SeekFrom::Current(n),
+                None => return Err(io::ErrorKind::InvalidInput.into()),
+            },
+            to => to,
+        };
+        self.seeking = Some((to, self.call(move |mut file| file.seek(real))));
+        Ok(())
+    }
+
+    /// Begins a seek, for a trait that does so without a context.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) fn start_seek(&mut self, to: SeekFrom) -> io::Result<()> {
+        if self.reading.is_some() || self.seeking.is_some() {
+            return Err(io::Error::other(
+                "another operation of this file is under way: wait for it",
+            ));
+        }
+        self.begin_seek(to)
+    }
+
+    /// Waits for the seek that was begun and returns where the cursor is; 0, if there was none.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) fn poll_seek_complete(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        match self.seeking {
+            Some((to, _)) => self.poll_seek_to(cx, to),
+            None => self.poll_settled(cx).map(|()| Ok(0)),
         }
     }
 }

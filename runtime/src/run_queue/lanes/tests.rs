@@ -12,7 +12,7 @@ fn take(queue: &Queue, lane: u8) -> u32 {
 
 #[test]
 fn items_that_end_before_they_run_use_no_slots_up() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let lanes = [0, queue.add_lane(10, 10).unwrap(), queue.add_lane(10, 10).unwrap()];
     for turn in 0..10_000 {
         queue.begin_turn();
@@ -31,7 +31,7 @@ fn items_that_end_before_they_run_use_no_slots_up() {
 
 #[test]
 fn a_slot_used_again_is_in_the_lane_of_its_new_item() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let lane = queue.add_lane(10, 10).unwrap();
     let first = take(&queue, lane);
     queue.wake_any(first);
@@ -45,7 +45,7 @@ fn a_slot_used_again_is_in_the_lane_of_its_new_item() {
 
 #[test]
 fn a_lane_in_debt_waits_for_the_others_to_use_as_much_and_no_longer() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let lane = queue.add_lane(10, 10).unwrap();
     let slots = [take(&queue, 0), take(&queue, lane)];
     slots.iter().for_each(|&slot| queue.wake_any(slot));
@@ -64,7 +64,7 @@ fn a_lane_in_debt_waits_for_the_others_to_use_as_much_and_no_longer() {
 
 #[test]
 fn stale_entries_of_a_lane_with_nothing_to_run_go_while_another_is_busy() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let (busy, idle) = (queue.add_lane(10, 10).unwrap(), queue.add_lane(10, 10).unwrap());
     let always = take(&queue, busy);
     for _ in 0..10_000 {
@@ -82,7 +82,7 @@ fn stale_entries_of_a_lane_with_nothing_to_run_go_while_another_is_busy() {
 
 #[test]
 fn a_lane_whose_items_are_cancelled_saves_no_time_up() {
-    let queue = Queue::new(5);
+    let queue = Queue::new(5, 0);
     let (first, second) = (queue.add_lane(100, 100).unwrap(), queue.add_lane(100, 100).unwrap());
     let (other, saves) = (take(&queue, second), take(&queue, first));
     queue.wake_any(other);

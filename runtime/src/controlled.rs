@@ -1,0 +1,186 @@
+//! `controlled`: a source that others than its callback change while it is inserted.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+
+use crate::wake;
+
+/// Makes a source that is inserted as usual, and a control that changes it from elsewhere on its thread.
+///
+/// For what is inserted [`Handle::insert`](crate::Handle::insert) returns a control that pauses, resumes and
+/// cancels; this one is for what else the source itself has: a timer's deadline, a descriptor's interest,
+/// a child to be asked after, or the whole source to be replaced.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::{self, Next}, time::Timer};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// let handle = event_loop.handle();
+/// let (timer, control) = callback::controlled(Timer::after(Duration::from_secs(3600)));
+/// handle.insert(timer, |_tick, _timer, fired| { *fired += 1; Next::Keep })?;
+/// handle.spawn(async move {
+///     control.with(|timer| timer.set_after(Duration::from_millis(1))); // sooner
+/// });
+/// let mut fired = 0;
+/// event_loop.run(&mut fired)?;
+/// assert_eq!(fired, 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn controlled<Src>(source: Src) -> (Controlled<Src>, SourceControl<Src>) {
+    let place = Rc::new(Place { source: RefCell::new(Some(source)), waker: RefCell::new(None) });
+    let control = SourceControl { place: Rc::downgrade(&place) };
+    (Controlled { place }, control)
+}
+
+/// Where a source is while it is neither polled nor changed.
+struct Place<Src> {
+    /// Taken out for a poll and for a change, so that neither can meet the other.
+    source: RefCell<Option<Src>>,
+    /// Of who polled last.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl<Src> Place<Src> {
+    /// Calls `f` with the source, if it is not in use; puts it back also on unwind.
+    fn with<R>(&self, f: impl FnOnce(&mut Src) -> R) -> Option<R> {
+        struct Back<'a, Src>(&'a Place<Src>, Option<Src>);
+        impl<Src> Drop for Back<'_, Src> {
+            fn drop(&mut self) {
+                *self.0.source.borrow_mut() = self.1.take();
+            }
+        }
+        let mut back = Back(self, Some(self.source.borrow_mut().take()?));
+        back.1.as_mut().map(f)
+    }
+}
+
+/// A source that a [`SourceControl`] changes; made by [`controlled`].
+#[must_use = "a source does nothing unless it is inserted or awaited"]
+pub struct Controlled<Src> {
+    place: Rc<Place<Src>>,
+}
+
+impl<Src> Controlled<Src> {
+    /// Calls `f` with the source, for its callback.
+    ///
+    /// # Panics
+    ///
+    /// Inside the source's own poll, or inside another call of this or of [`SourceControl::with`].
+    #[track_caller]
+    pub fn with<R>(&self, f: impl FnOnce(&mut Src) -> R) -> R {
+        self.place.with(f).expect(IN_USE)
+    }
+
+    /// Gives the source back; its controls do nothing from then on.
+    ///
+    /// # Panics
+    ///
+    /// Inside a call of [`SourceControl::with`].
+    #[track_caller]
+    pub fn into_inner(self) -> Src {
+        self.place.source.borrow_mut().take().expect(IN_USE)
+    }
+}
+
+impl<Src: Stream + Unpin> Controlled<Src> {
+    /// Waits for the next event.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the source's own.
+    pub async fn next(&mut self) -> Option<Src::Item> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+const IN_USE: &str = "the source is in use: it is being polled, or changed already";
+
+impl<Src> Unpin for Controlled<Src> {}
+
+impl<Src: Stream + Unpin> Stream for Controlled<Src> {
+    type Item = Src::Item;
+
+    #[track_caller]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Src::Item>> {
+        let waker = wake::copy(cx.waker());
+        let old = self.place.waker.replace(Some(waker));
+        drop(old);
+        self.place.with(|source| Pin::new(source).poll_next(cx)).expect(IN_USE)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.place.source.borrow().as_ref().map_or((0, None), Stream::size_hint)
+    }
+}
+
+/// Changes a [`Controlled`] source from elsewhere on its thread; cheap to clone. It keeps nothing alive.
+pub struct SourceControl<Src> {
+    place: Weak<Place<Src>>,
+}
+
+impl<Src> SourceControl<Src> {
+    /// Calls `f` with the source, and has it polled again, so that the change counts. `None` if the source
+    /// is gone: its item has ended, or it was taken out.
+    ///
+    /// # Panics
+    ///
+    /// Inside the source's own poll, or inside another call of this.
+    #[track_caller]
+    pub fn with<R>(&self, f: impl FnOnce(&mut Src) -> R) -> Option<R> {
+        let place = self.place.upgrade()?;
+        let result = place.with(f).expect(IN_USE);
+        let waker = place.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Some(result)
+    }
+
+    /// Puts another source in the place of this one, which comes back. `Err` gives the new one back if the
+    /// old one is gone.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    ///
+    /// # Panics
+    ///
+    /// As [`SourceControl::with`].
+    #[track_caller]
+    pub fn replace(&self, source: Src) -> Result<Src, Src> {
+        let mut source = Some(source);
+        let old = self.with(|old| source.take().map(|new| std::mem::replace(old, new))).flatten();
+        match (old, source) {
+            (Some(old), _) => Ok(old),
+            (None, Some(new)) => Err(new),
+            (None, None) => unreachable!("it went into the place of the old one"),
+        }
+    }
+}
+
+impl<Src> Clone for SourceControl<Src> {
+    fn clone(&self) -> Self {
+        Self { place: self.place.clone() }
+    }
+}
+
+impl<Src: fmt::Debug> fmt::Debug for Controlled<Src> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controlled").field("source", &self.place.source).finish()
+    }
+}
+
+impl<Src> fmt::Debug for SourceControl<Src> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceControl").field("gone", &(self.place.strong_count() == 0)).finish()
+    }
+}

@@ -1,0 +1,339 @@
+//! `Timer`: a timer as a source, for callbacks; and what it tells when it fires.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+
+use crate::boot::BootWatch;
+use crate::budget;
+use crate::clock::{NEVER, Nanos, nanos, system_now};
+use crate::current::with_loop;
+use crate::interval::MissedTickBehavior;
+use crate::sleep::Alarm;
+
+/// A timer as a source: fires once, or once a period.
+///
+/// It may be made anywhere, also before the loop runs: a duration counts from when it is first polled,
+/// which for [`Handle::insert`](crate::Handle::insert) is the next turn. A callback changes it by the
+/// methods below on the `&mut Timer` it gets; others change it by
+/// [`controlled`](crate::callback::controlled).
+///
+/// It goes by the loop's clock, which stops while the machine is suspended; one made with
+/// [`Timer::boot_clock`] does not.
+///
+/// # Examples
+///
+/// ```
+/// use loopline_runtime::{EventLoop, callback::Next, time::Timer};
+/// use std::time::Duration;
+///
+/// let mut event_loop = EventLoop::<u32>::new()?;
+/// event_loop.handle().insert(Timer::after(Duration::from_millis(1)), |tick, timer, fired| {
+///     assert!(tick.late() < Duration::from_secs(60));
+///     *fired += 1;
+///     if *fired == 1 {
+///         timer.set_after(Duration::from_millis(2)); // once more
+///     }
+///     Next::Keep // a timer that is not set again ends by itself
+/// })?;
+/// let mut fired = 0;
+/// event_loop.run(&mut fired)?;
+/// assert_eq!(fired, 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a timer does nothing unless it is inserted or awaited"]
+pub struct Timer {
+    /// Made at the first poll.
+    alarm: Option<Alarm>,
+    /// What to wait for next; `None` once a single shot has fired.
+    due: Option<Due>,
+    period: Option<Nanos>,
+    missed: MissedTickBehavior,
+    /// How late it may be, to fire together with others.
+    slack: Nanos,
+    /// When it is due by the loop's clock; the alarm may be later, by the slack.
+    deadline: Nanos,
+    /// Makes what watches the boot clock, of a timer that goes by that.
+    boot_clock: Option<fn(u64) -> BootWatch>,
+    /// Made with the alarm.
+    boot: Option<Box<BootWatch>>,
+}
+
+/// When a timer is due.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    After(Nanos),
+    At(Instant),
+    /// The alarm holds it.
+    Armed,
+}
+
+impl Timer {
+    /// Fires once, `duration` from its first poll.
+    pub fn after(duration: Duration) -> Self {
+        Self::new(Due::After(nanos(duration)), None)
+    }
+
+    /// Fires once, at `deadline`.
+    pub fn at(deadline: Instant) -> Self {
+        Self::new(Due::At(deadline), None)
+    }
+
+    /// Fires one period from its first poll, and then once a period.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero; see [`crate::callback::idle`] for something to do whenever there is time.
+    #[track_caller]
+    pub fn every(period: Duration) -> Self {
+        assert!(!period.is_zero(), "the period of a timer must not be zero");
+        Self::new(Due::After(nanos(period)), Some(nanos(period)))
+    }
+
+    /// Fires at `start`, and then once a period.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    #[track_caller]
+    pub fn every_from(start: Instant, period: Duration) -> Self {
+        assert!(!period.is_zero(), "the period of a timer must not be zero");
+        Self::new(Due::At(start), Some(nanos(period)))
+    }
+
+    fn new(due: Due, period: Option<Nanos>) -> Self {
+        Self {
+            alarm: None,
+            due: Some(due),
+            period,
+            missed: MissedTickBehavior::default(),
+            slack: 0,
+            deadline: NEVER,
+            boot_clock: None,
+            boot: None,
+        }
+    }
+
+    /// Sets what is done about periods that were missed. Default: [`MissedTickBehavior::Burst`].
+    pub fn missed_tick_behavior(mut self, behavior: MissedTickBehavior) -> Self {
+        self.missed = behavior;
+        self
+    }
+
+    /// Lets the timer fire up to `slack` late, at an instant that it shares with others of the loop that
+    /// have slack too: one wake-up of the machine serves them all. Default: none.
+    ///
+    /// A period goes on from its regular instants, so that slack does not add up; and lateness within it
+    /// is not a missed period. [`Builder::timer_slack`](crate::Builder::timer_slack) is the kernel's part
+    /// of this, for a whole thread.
+    pub fn slack(mut self, slack: Duration) -> Self {
+        self.slack = nanos(slack);
+        self
+    }
+
+    /// Makes the timer go by the boot clock, which goes on while the machine is suspended: one that came
+    /// due meanwhile fires when the machine wakes up. It does not wake the machine. Linux and Android.
+    ///
+    /// Durations, periods and the time left until a deadline count by that clock from when the timer is
+    /// set; [`Tick::late`] tells the time suspended as well. Each such timer holds a descriptor (a timerfd)
+    /// from its first wait on. Where the system gives none, the timer fires as one of the loop's clock
+    /// does, late by the time suspended.
+    ///
+    /// Under a paused clock [`crate::time::suspend`] is the machine's suspension.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loopline_runtime::{Clock, EventLoop, time};
+    /// use std::time::Duration;
+    ///
+    /// let mut event_loop = EventLoop::<()>::builder().clock(Clock::Paused).build()?;
+    /// event_loop.block_on(async {
+    ///     let night = Duration::from_secs(8 * 3600);
+    ///     let mut lease = time::Timer::after(night).boot_clock();
+    ///     let (start, _hold) = (time::now(), time::hold()); // nothing jumps
+    ///     assert!(time::timeout(Duration::ZERO, lease.next()).await.is_err());
+    ///     time::suspend(night);
+    ///     lease.next().await;
+    ///     assert_eq!(time::now(), start);
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn boot_clock(mut self) -> Self {
+        self.boot_clock = Some(BootWatch::new);
+        self
+    }
+
+    /// Makes the timer fire `duration` from now (at its next poll), also one that has fired.
+    pub fn set_after(&mut self, duration: Duration) {
+        self.due = Some(Due::After(nanos(duration)));
+    }
+
+    /// Makes the timer fire at `deadline`, also one that has fired.
+    pub fn set_at(&mut self, deadline: Instant) {
+        self.due = Some(Due::At(deadline));
+    }
+
+    /// Sets the period that counts from the next time it fires; `None`: it fires once more.
+    ///
+    /// # Panics
+    ///
+    /// If the period is zero.
+    #[track_caller]
+    pub fn set_period(&mut self, period: Option<Duration>) {
+        assert!(
+            period.is_none_or(|period| !period.is_zero()),
+            "the period of a timer must not be zero"
+        );
+        self.period = period.map(nanos);
+    }
+
+    /// Waits until it fires; `None` once it will not any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict.
+    pub async fn next(&mut self) -> Option<Tick> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Arms the alarm, and what watches the boot clock, for what is due.
+    #[track_caller]
+    fn arm(&mut self, due: Due) {
+        self.due = Some(Due::Armed);
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(|shared| shared.clock.read()));
+        let loop_id = alarm.loop_id();
+        if let (Some(make), None) = (self.boot_clock, &self.boot) {
+            self.boot = Some(Box::new(make(loop_id)));
+        }
+        match due {
+            Due::Armed => {}
+            Due::After(wait) => self.set(self.read_clock().saturating_add(wait)),
+            Due::At(deadline) => self.set(with_loop(loop_id, |shared| {
+                shared.map_or(NEVER, |shared| shared.clock.nanos(deadline))
+            })),
+        }
+    }
+
+    /// Sets the deadline by the loop's clock, and by the boot clock to what is as long from now.
+    fn set(&mut self, at: Nanos) {
+        if self.boot.is_some() {
+            self.set_boot(at.saturating_sub(self.read_clock()));
+        }
+        self.deadline = at;
+        if let Some(alarm) = &mut self.alarm {
+            alarm.reset(together(at, self.slack));
+        }
+    }
+
+    fn set_boot(&mut self, wait: Nanos) {
+        if let Some(boot) = &mut self.boot {
+            let deadline = boot.now().saturating_add(wait);
+            boot.set(deadline, together(deadline, self.slack));
+        }
+    }
+
+    fn read_clock(&self) -> Nanos {
+        self.alarm.as_ref().map_or(NEVER, Alarm::read_clock)
+    }
+
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.boot.as_ref().is_some_and(|boot| boot.is_due()) {
+            return Poll::Ready(());
+        }
+        let alarm = self.alarm.as_mut().expect("armed before it is polled");
+        if alarm.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if let Some(left) = self.boot.as_mut().and_then(|boot| boot.wait(cx)) {
+            let at = alarm.read_clock().saturating_add(left);
+            if at < alarm.deadline() {
+                alarm.reset(at);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Goes on after having fired. Returns the time, and how late it is.
+    fn advance(&mut self) -> (Nanos, Nanos) {
+        let now = self.read_clock();
+        let (fired, at) = match &self.boot {
+            Some(boot) => boot.reckon(),
+            None => (self.deadline, now),
+        };
+        match (self.period, &mut self.boot) {
+            (None, boot) => {
+                self.due = None;
+                if boot.take().is_some() {
+                    // Its alarm may be far off still.
+                    self.alarm = None;
+                }
+            }
+            (Some(period), None) => self.set(self.missed.next(fired, at, period, self.slack)),
+            (Some(period), Some(boot)) => {
+                let next = self.missed.next(fired, at, period, self.slack);
+                boot.set(next, together(next, self.slack));
+                self.deadline = now.saturating_add(next.saturating_sub(at));
+                if let Some(alarm) = &mut self.alarm {
+                    alarm.reset(together(self.deadline, self.slack));
+                }
+            }
+        }
+        (now, at.saturating_sub(fired))
+    }
+}
+
+/// Returns an instant at most `slack` after this one that others with slack have too: the one that can be
+/// divided by the highest power of two.
+fn together(at: Nanos, slack: Nanos) -> Nanos {
+    let latest = at.saturating_add(slack);
+    if slack == 0 || at == 0 || at == NEVER {
+        return at;
+    }
+    let shared = ((at - 1) ^ latest).ilog2();
+    latest >> shared << shared
+}
+
+impl Stream for Timer {
+    type Item = Tick;
+
+    #[track_caller]
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Tick>> {
+        let this = &mut *self;
+        let Some(due) = this.due else { return Poll::Ready(None) };
+        let permit = ready!(budget::poll_proceed(cx));
+        this.arm(due);
+        ready!(this.poll_due(cx));
+        permit.spend();
+        let loop_id = this.alarm.as_ref().map(Alarm::loop_id);
+        let (now, late) = this.advance();
+        let now = with_loop(loop_id.unwrap_or_default(), |shared| {
+            shared.map_or_else(system_now, |shared| shared.clock.instant(now))
+        });
+        let deadline = now.checked_sub(Duration::from_nanos(late)).unwrap_or(now);
+        Poll::Ready(Some(Tick { deadline, now }))
+    }
+}
+
+/// One firing of a [`Timer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tick {
+    /// When it was due.
+    pub deadline: Instant,
+    /// When it was delivered.
+    pub now: Instant,
+}
+
+impl Tick {
+    /// Returns how late it is delivered.
+    #[must_use]
+    pub fn late(&self) -> Duration {
+        self.now.saturating_duration_since(self.deadline)
+    }
+}

@@ -1,0 +1,103 @@
+//! When something is reported, with time as an argument.
+
+use super::super::pulse::POLL;
+use super::*;
+
+const LIMIT: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(25);
+
+fn poll(running: u64, batch: usize) -> Seen {
+    Seen { mark: POLL, running, left: 1, batch }
+}
+
+/// Looks every step. Returns the reports, in steps and number.
+fn look_at(watched: &mut Watched, seen: &[Seen]) -> Vec<(u32, u32)> {
+    let looks = seen.iter().filter_map(|seen| watched.look(*seen, STEP));
+    looks.map(|(held, times)| ((held.as_millis() / STEP.as_millis()) as u32, times)).collect()
+}
+
+#[test]
+fn what_stays_the_same_is_reported_after_the_limit_and_as_the_time_doubles() {
+    let mut watched = Watched::new(LIMIT, STEP);
+    let reports = look_at(&mut watched, &[poll(7, 1); 40]);
+    assert_eq!(reports, [(4, 1), (8, 2), (16, 3), (32, 4)]);
+    // Another begins: from the start.
+    assert_eq!(look_at(&mut watched, &[poll(9, 2); 6]), [(4, 1)]);
+}
+
+#[test]
+fn many_short_polls_of_one_item_are_not_one_long_one() {
+    let mut watched = Watched::new(LIMIT, STEP);
+    let polls: Vec<_> = (0..100).map(|n| poll(7, n)).collect();
+    assert_eq!(look_at(&mut watched, &polls), []);
+    let nothing = Seen { mark: NOTHING, ..poll(7, 100) };
+    assert_eq!(look_at(&mut watched, &[nothing; 100]), []);
+}
+
+// fault 35
+#[test]
+fn time_in_which_the_process_was_stopped_does_not_count() {
+    let mut watched = Watched::new(LIMIT, STEP);
+    assert_eq!(watched.look(poll(7, 1), STEP), None);
+    assert_eq!(watched.look(poll(7, 1), STEP), None);
+    // Stopped for five seconds in the middle of a poll, which then ends soon.
+    assert_eq!(watched.look(poll(7, 1), Duration::from_secs(5)), None);
+    assert_eq!(watched.look(poll(8, 2), STEP), None);
+    // One that does not end is reported all the same, if later.
+    let long = Duration::from_secs(3600);
+    assert_eq!((0..3).find_map(|_| watched.look(poll(8, 2), long)), None);
+    assert_eq!(watched.look(poll(8, 2), long), Some((STEP * 4, 1)));
+}
+
+#[test]
+fn a_loop_that_waits_begins_anew() {
+    let mut watched = Watched::new(LIMIT, STEP);
+    assert_eq!(look_at(&mut watched, &[poll(7, 1); 4]), []);
+    watched.forget();
+    assert_eq!(look_at(&mut watched, &[poll(7, 1); 4]), []);
+}
+
+#[test]
+fn a_limit_of_no_time_is_a_millisecond() {
+    assert_eq!(Watchdog::after(Duration::ZERO).limit, Duration::from_millis(1));
+    assert_eq!(step_of(Duration::from_millis(1)), Duration::from_millis(1));
+    assert_eq!(step_of(Duration::from_secs(1)), Duration::from_millis(250));
+}
+
+#[test]
+fn an_item_is_known_by_its_id_as_long_as_nothing_else_begins() {
+    let number = crate::inbox::LoopNumber::take().unwrap();
+    let pulse = Pulse::new(number.inbox(), crate::labels::mirror());
+    let place = std::panic::Location::caller();
+    let address = std::ptr::from_ref(place).addr();
+    // In the first segment, and beyond.
+    for (slot, id) in [(2, 70), (5000, 90)] {
+        assert!(!pulse.name_again(slot, id, address), "the place is not known yet");
+        pulse.name(slot, id - 1, place);
+        let near = slot == 2;
+        assert_eq!(pulse.name_again(slot, id, address), near);
+        if !near {
+            pulse.name(slot, id, place);
+        }
+        pulse.begin(POLL);
+        pulse.running.set(id);
+        let seen = pulse.look();
+        assert_eq!(pulse.describe(seen), Some((id, None, Some(place))));
+        pulse.count(slot as usize);
+        assert_eq!(pulse.describe(seen), None, "another poll");
+    }
+    // The slot becomes another item's, while the destructor of its own runs.
+    assert!(!pulse.name_again(5000, 91, address));
+    pulse.name(5000, 91, place);
+    let seen = pulse.look();
+    assert!(is_destructor(seen.mark));
+    assert_eq!(pulse.describe(seen), Some((90, None, Some(place))));
+}
+
+#[test]
+fn only_a_destructor_is_one() {
+    for mark in [POLL, NOTHING, MAIL, WAKER, CHILD | 5] {
+        assert!(!is_destructor(mark), "{mark:x}");
+    }
+    assert!(is_destructor(DESTRUCTOR | 5));
+}

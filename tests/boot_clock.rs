@@ -1,0 +1,206 @@
+//! Timers by the boot clock, which goes on while the machine is suspended; and slack.
+#![cfg(any(target_os = "linux", target_os = "android"))]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use loopline::callback::{self, Next};
+use loopline::time::{self, MissedTickBehavior, Timer, timeout};
+use support::{block_on, block_on_paused, closes_clean, paused};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Whether the timer fires without any time passing.
+async fn fires(timer: &mut Timer) -> bool {
+    let _hold = time::hold();
+    timeout(Duration::ZERO, timer.next()).await.is_ok()
+}
+
+// contract 46; fault 38
+#[test]
+fn time_suspended_counts_for_a_timer_of_the_boot_clock_and_for_no_other() {
+    block_on_paused(async {
+        let start = time::now();
+        let (mut boot, mut plain) = (Timer::after(HOUR).boot_clock(), Timer::after(HOUR));
+        let mut sleep = Box::pin(time::sleep(HOUR));
+        assert!(!fires(&mut boot).await && !fires(&mut plain).await);
+        assert!(timeout(Duration::ZERO, &mut sleep).await.is_err());
+        time::suspend(HOUR / 2);
+        assert!(!fires(&mut boot).await, "half of it is left");
+        assert_eq!(boot.next().await.unwrap().late(), Duration::ZERO);
+        assert_eq!(time::now() - start, HOUR / 2);
+        assert!(!fires(&mut plain).await);
+        plain.next().await;
+        sleep.await;
+        assert_eq!(time::now() - start, HOUR);
+    });
+}
+
+// contract 46; fault 38
+#[test]
+fn a_suspension_wakes_the_callback_whose_deadline_it_passed_and_says_how_late_it_is() {
+    let mut event_loop = paused::<Vec<Duration>>();
+    let handle = event_loop.handle();
+    let timer = Timer::after(HOUR).boot_clock();
+    let insert = handle.insert(timer, |tick, _, late: &mut Vec<Duration>| {
+        late.push(tick.late());
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let mut late = Vec::new();
+    let slept = event_loop.run_until(&mut late, async {
+        let start = time::now();
+        let _hold = time::hold();
+        // Armed in the next turn.
+        time::advance(Duration::ZERO).await;
+        time::suspend(3 * HOUR);
+        time::advance(Duration::ZERO).await;
+        time::now() - start
+    });
+    assert_eq!(slept.unwrap(), Duration::ZERO);
+    assert_eq!(late, [2 * HOUR]);
+    closes_clean(event_loop);
+}
+
+// contract 46; fault 38
+#[test]
+fn a_period_of_the_boot_clock_makes_up_for_what_it_slept_through_as_it_was_told() {
+    for (behavior, wanted) in [
+        (MissedTickBehavior::Burst, vec![3, 2, 1, 0]),
+        (MissedTickBehavior::Delay, vec![3]),
+        (MissedTickBehavior::Skip, vec![3]),
+    ] {
+        block_on_paused(async move {
+            let timer = Timer::every(HOUR).boot_clock();
+            let mut timer = timer.missed_tick_behavior(behavior);
+            assert!(!fires(&mut timer).await);
+            time::suspend(4 * HOUR);
+            let start = time::now();
+            let mut late = Vec::new();
+            let hold = time::hold();
+            while let Ok(tick) = timeout(Duration::ZERO, timer.next()).await {
+                late.push(tick.unwrap().late().as_secs() / 3600);
+            }
+            drop(hold);
+            assert_eq!(late, wanted, "{behavior:?}");
+            let next = timer.next().await.unwrap();
+            assert_eq!(next.late(), Duration::ZERO);
+            assert_eq!(time::now() - start, HOUR, "{behavior:?}");
+        });
+    }
+}
+
+// contract 42, 46
+#[test]
+fn while_nothing_is_suspended_both_clocks_keep_the_same_time() {
+    block_on(async {
+        let start = Instant::now();
+        let wait = Duration::from_millis(3);
+        let mut timer = Timer::every(wait).boot_clock();
+        for periods in 1..4 {
+            let tick = timer.next().await.unwrap();
+            assert!(start.elapsed() >= wait * periods);
+            assert!(tick.deadline <= tick.now);
+        }
+        // Set anew, by an instant; and never.
+        let mut once = Timer::at(Instant::now() + wait).boot_clock();
+        once.next().await;
+        assert!(once.next().await.is_none());
+        once.set_after(Duration::ZERO);
+        assert!(once.next().await.is_some());
+        once.set_after(Duration::MAX);
+        assert!(timeout(wait, once.next()).await.is_err());
+    });
+}
+
+// contract 46
+#[test]
+fn a_clock_paused_or_resumed_while_a_timer_of_the_boot_clock_waits_loses_no_time_and_invents_none()
+{
+    block_on(async {
+        let wait = Duration::from_millis(4);
+        let mut timer = Timer::every(wait).boot_clock();
+        timer.next().await.unwrap();
+        time::pause();
+        let start = time::now();
+        // Set by the system's clock, and due by the paused one.
+        assert_eq!(timer.next().await.unwrap().late(), Duration::ZERO);
+        assert!(time::now() - start <= wait);
+        assert_eq!(timer.next().await.unwrap().late(), Duration::ZERO);
+        time::suspend(HOUR);
+        time::resume();
+        // And the other way: an hour that was only played is no missed period any more.
+        let tick = timer.next().await.unwrap();
+        assert!(tick.late() < HOUR / 2, "{:?}", tick.late());
+    });
+}
+
+// contract 42
+#[test]
+fn timers_with_slack_fire_together_late_by_no_more_than_it_and_never_early() {
+    block_on_paused(async {
+        let start = time::now();
+        let slack = Duration::from_millis(100);
+        let mut instants = Vec::new();
+        for n in 0..50u32 {
+            let due = Duration::from_millis(1000) + Duration::from_micros(1017) * n;
+            let mut timer = Timer::at(start + due).slack(slack);
+            let join = loopline::spawn(async move {
+                let tick = timer.next().await.unwrap();
+                assert_eq!(tick.deadline, start + due);
+                assert!(tick.late() <= slack);
+                tick.now
+            });
+            instants.push(join);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for join in instants {
+            seen.insert(join.await.unwrap());
+        }
+        assert!(seen.len() <= 2, "{} wake-ups for 50 timers", seen.len());
+    });
+}
+
+#[test]
+fn slack_does_not_add_up_over_periods() {
+    block_on_paused(async {
+        let start = time::now();
+        let slack = Duration::from_millis(30);
+        let timer = Timer::every(Duration::from_millis(40)).slack(slack);
+        let mut timer = timer.missed_tick_behavior(MissedTickBehavior::Delay);
+        for n in 1..200 {
+            let tick = timer.next().await.unwrap();
+            assert_eq!(tick.deadline, start + Duration::from_millis(40) * n);
+            assert!(tick.late() <= slack);
+        }
+    });
+}
+
+// contract 16
+#[test]
+fn a_timer_is_set_from_outside_by_its_control() {
+    let mut event_loop = paused::<Vec<u64>>();
+    let handle = event_loop.handle();
+    let (timer, control) = callback::controlled(Timer::after(HOUR));
+    let start = event_loop.run_until(&mut Vec::new(), async { time::now() }).unwrap();
+    let insert = handle.insert(timer, move |tick, timer, seconds: &mut Vec<u64>| {
+        seconds.push((tick.now - start).as_secs());
+        if seconds.len() == 1 {
+            timer.with(|timer| timer.set_after(Duration::from_secs(5)));
+        }
+        Next::Keep
+    });
+    let join = insert.unwrap();
+    let again = control.clone();
+    handle.spawn(async move {
+        time::sleep(Duration::from_secs(10)).await;
+        again.with(|timer| timer.set_after(Duration::from_secs(10))).unwrap();
+    });
+    let mut seconds = Vec::new();
+    event_loop.run(&mut seconds).unwrap();
+    assert_eq!(seconds, [20, 25]);
+    drop(event_loop.run_until(&mut seconds, join).unwrap().unwrap().into_inner());
+    assert!(control.with(|_| ()).is_none(), "the source is gone, the control says so");
+    closes_clean(event_loop);
+}

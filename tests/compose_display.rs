@@ -1,0 +1,259 @@
+//! The hooks around the wait inside a composed source: the shape of a Wayland connection, whose readers on
+//! several threads each announce that they will read before they wait, and must read or take it back after.
+#![cfg(all(unix, feature = "net"))]
+
+mod support;
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use loopline::callback::{AfterPark, BeforePark, Next, Stream, after_park, before_park};
+use loopline::io::{FdSource, Interest, Trigger};
+use loopline::time::sleep;
+use support::{closes_clean, event_loop, scaled};
+
+/// One connection, used by several threads, each with a queue of its own.
+struct Display {
+    state: Mutex<State>,
+    read: Condvar,
+    socket: UnixStream,
+}
+
+struct State {
+    /// Who announced that they will read, and have not yet.
+    readers: usize,
+    /// Counts the reads that were done.
+    serial: usize,
+    queues: [VecDeque<u8>; 2],
+    /// What the last reader did while others waited for it.
+    reads: usize,
+    closed: bool,
+}
+
+impl Display {
+    fn new(socket: UnixStream) -> Arc<Self> {
+        socket.set_nonblocking(true).unwrap();
+        let queues = [VecDeque::new(), VecDeque::new()];
+        let state = State { readers: 0, serial: 0, queues, reads: 0, closed: false };
+        Arc::new(Self { state: Mutex::new(state), read: Condvar::new(), socket })
+    }
+
+    fn next(&self, queue: usize) -> Option<u8> {
+        self.state.lock().unwrap().queues[queue].pop_front()
+    }
+
+    /// Announces a read. `false`: events wait in the queue, which are to be dispatched first.
+    fn prepare(&self, queue: usize) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let empty = state.queues[queue].is_empty();
+        state.readers += usize::from(empty);
+        empty
+    }
+
+    /// Takes the announcement back.
+    fn cancel(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.readers -= 1;
+        if state.readers == 0 {
+            // The others wait for a read that nobody does.
+            state.serial += 1;
+            self.read.notify_all();
+        }
+    }
+
+    /// Reads, if this is the last of those who announced it; else waits until that one has. So one that
+    /// forgets its announcement blocks all others for ever.
+    fn read(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.readers -= 1;
+        if state.readers != 0 {
+            let serial = state.serial;
+            let patience = Duration::from_secs(30);
+            let waited = self.read.wait_timeout_while(state, patience, |s| s.serial == serial);
+            assert!(!waited.unwrap().1.timed_out(), "a reader kept its announcement");
+            return;
+        }
+        let mut buf = [0; 64];
+        match (&self.socket).read(&mut buf) {
+            Ok(0) => state.closed = true,
+            Ok(n) => {
+                state.reads += 1;
+                buf[..n].iter().for_each(|event| {
+                    state.queues[usize::from(event & 1)].push_back(*event);
+                });
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        state.serial += 1;
+        self.read.notify_all();
+    }
+}
+
+/// One queue of the display as a source of events.
+struct Queue {
+    display: Arc<Display>,
+    number: usize,
+    readable: FdSource<UnixStream>,
+    before: BeforePark,
+    after: AfterPark,
+    /// Whether a read is announced.
+    prepared: bool,
+}
+
+impl Queue {
+    fn new(display: Arc<Display>, number: usize) -> Self {
+        // Each loop has a descriptor of its own; all are emptied by whoever reads.
+        let fd = display.socket.try_clone().unwrap();
+        let readable = FdSource::with_trigger(fd, Interest::READABLE, Trigger::Foreign);
+        let (before, after) = (before_park(), after_park());
+        Self { display, number, readable, before, after, prepared: false }
+    }
+}
+
+impl Stream for Queue {
+    type Item = u8;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u8>> {
+        let this = &mut *self;
+        loop {
+            if this.prepared {
+                ready!(Pin::new(&mut this.after).poll_next(cx));
+                this.prepared = false;
+                match Pin::new(&mut this.readable).poll_next(cx) {
+                    Poll::Ready(_) => this.display.read(),
+                    Poll::Pending => this.display.cancel(),
+                }
+            }
+            if let Some(event) = this.display.next(this.number) {
+                return Poll::Ready(Some(event));
+            }
+            if this.display.state.lock().unwrap().closed {
+                return Poll::Ready(None);
+            }
+            ready!(Pin::new(&mut this.before).poll_next(cx));
+            // Waited for, and woken by, in either case.
+            let _ = Pin::new(&mut this.readable).poll_next(cx);
+            this.prepared = this.display.prepare(this.number);
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if self.prepared {
+            self.display.cancel();
+        }
+    }
+}
+
+/// Reads a queue on a loop of its own thread, until `last` or the end; beside it the loop is busy.
+fn reader(display: &Arc<Display>, number: usize, last: Option<u8>) -> Vec<u8> {
+    let mut event_loop = event_loop::<Vec<u8>>();
+    let handle = event_loop.handle();
+    let queue = Queue::new(display.clone(), number);
+    let insert = handle.insert(queue, move |event, _queue, seen: &mut Vec<u8>| {
+        seen.push(event);
+        if last == Some(event) { Next::Stop } else { Next::Keep }
+    });
+    let join = insert.unwrap();
+    // Ends waits that nothing came for: each has to be taken back.
+    handle.item().background().spawn(async {
+        loop {
+            sleep(Duration::from_micros(300)).await;
+        }
+    });
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    drop(event_loop.run_until(&mut seen, join).unwrap().unwrap());
+    support::ends_with_timers(event_loop, 1, 1, 0);
+    seen
+}
+
+/// Writes events for both queues, a few at a time.
+fn compositor(mut socket: UnixStream, events: &[u8]) {
+    for chunk in events.chunks(3) {
+        socket.write_all(chunk).unwrap();
+        std::thread::yield_now();
+    }
+}
+
+fn of(events: &[u8], number: u8) -> Vec<u8> {
+    events.iter().copied().filter(|event| event & 1 == number).collect()
+}
+
+// contract 16, 20, 29
+#[test]
+fn two_readers_of_one_display_on_two_threads_each_get_their_events_in_order() {
+    let events: Vec<u8> = (0..scaled(20_000)).map(|n| (n * 7 % 251) as u8).collect();
+    let (near, far) = UnixStream::pair().unwrap();
+    let display = Display::new(near);
+    let seen: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let readers: Vec<_> = [0, 1]
+            .map(|number| (number, display.clone()))
+            .into_iter()
+            .map(|(number, display)| scope.spawn(move || reader(&display, number, None)))
+            .collect();
+        compositor(far, &events);
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+    });
+    assert!(seen[0] == of(&events, 0) && seen[1] == of(&events, 1));
+    let state = display.state.lock().unwrap();
+    assert_eq!(state.readers, 0, "an announcement is left");
+    assert!(state.reads > 0);
+}
+
+// contract 16
+#[test]
+fn a_reader_that_stops_takes_its_announcement_back_and_blocks_nobody() {
+    // 255 is odd and the last of the second reader, early; the first goes on alone.
+    let early: Vec<u8> = (0..100).collect();
+    let late: Vec<u8> = (0..scaled(5_000)).map(|n| (n % 100 * 2) as u8).collect();
+    let events = [early, vec![255], late].concat();
+    let (near, far) = UnixStream::pair().unwrap();
+    let display = Display::new(near);
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| reader(&display, 0, None));
+        let second = scope.spawn(|| reader(&display, 1, Some(255)));
+        compositor(far, &events);
+        (first.join().unwrap(), second.join().unwrap())
+    });
+    assert!(first == of(&events, 0) && second == of(&events, 1));
+    assert_eq!(display.state.lock().unwrap().readers, 0, "an announcement is left");
+}
+
+// contract 16, 21
+#[test]
+fn whatever_ends_the_wait_every_announcement_is_answered() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let display = Display::new(near);
+    let mut event_loop = event_loop::<Vec<u8>>();
+    let handle = event_loop.handle();
+    let queue = Queue::new(display.clone(), 0);
+    let insert = handle.insert(queue, |event, _queue, seen: &mut Vec<u8>| {
+        seen.push(event);
+        Next::Keep
+    });
+    let item = insert.unwrap().control();
+    let readers = || display.state.lock().unwrap().readers;
+    let mut seen = Vec::new();
+    // A wait of no length, one with a timer's end, one with a panic of another hook, one with a stop.
+    let panicking = handle.insert(before_park(), |(), _, _| -> Next { panic!("the test's own") });
+    drop(panicking.unwrap());
+    for limit in [0, 0, 1, 0] {
+        event_loop.turn(&mut seen, Duration::from_millis(limit)).unwrap();
+        assert_eq!(readers(), 0);
+    }
+    handle.stop();
+    event_loop.run(&mut seen).unwrap();
+    assert_eq!(readers(), 0);
+    far.write_all(&[2, 4]).unwrap();
+    event_loop.turn(&mut seen, Duration::from_secs(10)).unwrap();
+    assert_eq!((readers(), seen.as_slice()), (0, &[2, 4][..]));
+    assert!(item.cancel());
+    closes_clean(event_loop);
+}
