@@ -33,7 +33,7 @@ mod host {
         lines: Vec<String>,
     }
 
-    pub fn run() -> io::Result<()> {
+    pub(super) fn run() -> io::Result<()> {
         let guest = EventLoop::<State>::new()?.into_guest();
         guest.handle().spawn(network(guest.handle()));
         let (mut commands, other_end) = UnixStream::pair()?;

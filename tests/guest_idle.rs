@@ -50,7 +50,9 @@ impl Waiting {
 
     fn end(self) {
         self.end.join().unwrap();
-        self.items.into_iter().for_each(|item| drop(item.cancel()));
+        for item in self.items {
+            item.cancel(); // or it has ended, with its sender
+        }
         drop(self.far);
     }
 }

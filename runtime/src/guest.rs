@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -180,7 +180,7 @@ impl<S: 'static> Guest<S> {
     /// [`EventLoop::run_until`] does.
     #[track_caller]
     pub fn until<F: Future>(&mut self, future: F) -> Until<'_, S, F> {
-        Until::new(self, future, Location::caller())
+        Until::new(self, future)
     }
 
     /// Tells what to do before the wait that follows. A host that calls this once has to before each of its

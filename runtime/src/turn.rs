@@ -52,7 +52,7 @@ pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Re
     if shared.phases.any(Phase::BeforePark) {
         let was_over = is_over(shared);
         run_phase(shared, root, Phase::BeforePark);
-        if !was_over && is_over(shared) {
+        if !was_over && is_over(shared) && limit != Limit::Host {
             // What the run goes on for ended just now: nobody may ever end this wait.
             limit = Limit::Look;
         }

@@ -41,13 +41,10 @@ pub struct Until<'a, S: 'static, F: Future> {
 }
 
 impl<'a, S: 'static, F: Future> Until<'a, S, F> {
-    pub(super) fn new(
-        guest: &'a mut Guest<S>,
-        future: F,
-        place: &'static Location<'static>,
-    ) -> Self {
+    #[track_caller]
+    pub(super) fn new(guest: &'a mut Guest<S>, future: F) -> Self {
         let guest: &'a Guest<S> = guest;
-        let slot = RootSlot::take(guest.shared(), place);
+        let slot = RootSlot::take(guest.shared(), Location::caller());
         guest.shared().settle_outside_turn();
         Self { guest, slot: Some(slot), future: Some(Box::pin(future)), output: None }
     }
