@@ -310,13 +310,17 @@ fn started_with_all_three_closed_no_descriptor_of_ours_takes_their_place() {
 // fault 11
 #[cfg(target_os = "linux")]
 #[test]
-fn a_loop_that_was_given_the_number_of_the_input_is_not_read_from() {
-    if !is_alone("a_loop_that_was_given_the_number_of_the_input_is_not_read_from") {
+fn a_poller_that_was_given_the_number_of_the_input_is_not_read_from() {
+    if !is_alone("a_poller_that_was_given_the_number_of_the_input_is_not_read_from") {
         return;
     }
-    // As in a host in C, which opens nothing in their place.
-    // SAFETY: nobody in this process reads from it.
-    unsafe { libc::close(0) };
+    // As in a host in C, which opens nothing in their place; a loop of ours takes no such number.
+    // SAFETY: nobody in this process reads from it; takes integers.
+    let poller = unsafe {
+        libc::close(0);
+        libc::epoll_create1(libc::EPOLL_CLOEXEC)
+    };
+    assert_eq!(poller, 0);
     block_on(async {
         let behind = std::fs::read_link("/proc/self/fd/0").unwrap();
         assert!(behind.display().to_string().contains("eventpoll"), "{}", behind.display());

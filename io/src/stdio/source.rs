@@ -66,8 +66,8 @@ impl Source {
             return Ok(Self::Direct(file));
         }
         if !kind.is_fifo() && !kind.is_char_device() {
-            // What has no kind is an event descriptor, perhaps one of our own: a host that is not Rust's
-            // may start with the standard descriptors closed, and their numbers are given to others.
+            // What has no kind is an event descriptor: a host that is not Rust's may start with the standard
+            // descriptors closed, and their numbers are given to others, though to none of ours.
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "this standard descriptor is no file, pipe, terminal or socket: the process seems to \
