@@ -3,10 +3,11 @@
 //! As `Rc` without weak references, and on blocks that wait in lists of the thread instead of going back
 //! to the allocator: that takes a fifth off the instructions of a task's life. Tasks live in it.
 //!
-//! Invariant (Counted): `count` is the number of `Counted`s of that block. Who brings it to zero drops the
+//! Invariant (Counted): the count of a block is the number of its `Counted`s. Who brings it to zero drops the
 //! value, then gives up the block; nobody else drops the value.
 //!
-//! Invariant (Block): a block was allocated with the layout that it is given up with. While it is in a
+//! Invariant (Block): a block has the layout that `block_of` says for its value, whose place is so far into
+//! it, with the count in front. It was allocated with the layout that it is given up with. While it is in a
 //! list, that of its size, nobody else points to it.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -26,55 +27,55 @@ const LISTS: usize = 64;
 /// The unit of sizes, and the alignment of all blocks in lists.
 const WORD: usize = size_of::<usize>();
 
-/// What a `Counted` points to.
-#[repr(C)]
-pub(crate) struct Inner<T: ?Sized> {
-    count: Cell<usize>,
-    value: T,
-}
-
 /// A reference to a value that lives as long as any of its references.
 pub(crate) struct Counted<T: ?Sized> {
-    inner: NonNull<Inner<T>>,
-    _owns: PhantomData<Inner<T>>,
+    /// Points to the value, so that a method of one without its type needs no arithmetic; the count is the
+    /// word in front of it.
+    value: NonNull<T>,
+    _owns: PhantomData<T>,
 }
 
 impl<T> Counted<T> {
     /// Moves a value to where it stays.
     #[inline]
     pub(crate) fn new(value: T) -> Self {
-        let inner = take(Layout::new::<Inner<T>>()).cast::<Inner<T>>();
-        // SAFETY: Block: as large and as aligned as what is written, and nobody else's.
-        unsafe { inner.write(Inner { count: Cell::new(1), value }) };
-        Self { inner, _owns: PhantomData }
+        let (layout, offset) = block_of(Layout::new::<T>());
+        // SAFETY: Block: it is as large as the offset and a value, by `block_of`.
+        let place = unsafe { take(layout).add(offset) }.cast::<T>();
+        // SAFETY: Block: aligned for it, and nobody else's.
+        unsafe { place.write(value) };
+        // SAFETY: Block: the word in front of the value is in it, and aligned.
+        unsafe { place.cast::<Cell<usize>>().sub(1).write(Cell::new(1)) };
+        Self { value: place, _owns: PhantomData }
     }
 
     /// Forgets the value's type.
     ///
     /// # Safety
     ///
-    /// `unsize` returns its argument: `|inner| inner`, which the compiler makes a wider pointer.
+    /// `unsize` returns its argument: `|value| value`, which the compiler makes a wider pointer.
     #[inline]
     pub(crate) unsafe fn unsize<U: ?Sized>(
         self,
-        unsize: impl FnOnce(NonNull<Inner<T>>) -> NonNull<Inner<U>>,
+        unsize: impl FnOnce(NonNull<T>) -> NonNull<U>,
     ) -> Counted<U> {
         let this = std::mem::ManuallyDrop::new(self);
-        Counted { inner: unsize(this.inner), _owns: PhantomData }
+        Counted { value: unsize(this.value), _owns: PhantomData }
     }
 }
 
 impl<T: ?Sized> Counted<T> {
     #[inline]
-    fn inner(&self) -> &Inner<T> {
-        // SAFETY: Counted: this is one of those that keep the block. Only shared references are made.
-        unsafe { self.inner.as_ref() }
+    fn count(&self) -> &Cell<usize> {
+        // SAFETY: Counted: this is one of those that keep the block. Block: the word in front of the value
+        // is the count.
+        unsafe { self.value.cast::<Cell<usize>>().sub(1).as_ref() }
     }
 
     /// Whether this is the only reference.
     #[inline]
     pub(crate) fn is_last(&self) -> bool {
-        self.inner().count.get() == 1
+        self.count().get() == 1
     }
 
     /// Drops the value and gives up its block, the block also if the value's destructor panics.
@@ -87,10 +88,20 @@ impl<T: ?Sized> Counted<T> {
                 unsafe { give_up(self.0, self.1) };
             }
         }
-        let _block = Block(self.inner.cast(), Layout::for_value(self.inner()));
+        let (layout, offset) = block_of(Layout::for_value(&**self));
+        // SAFETY: Block: it begins so far in front of the value.
+        let start = unsafe { self.value.cast::<u8>().sub(offset) };
+        let _block = Block(start, layout);
         // SAFETY: Counted: the last reference, so nobody uses the value, and nobody dropped it before.
-        unsafe { ptr::drop_in_place(&raw mut (*self.inner.as_ptr()).value) };
+        unsafe { ptr::drop_in_place(self.value.as_ptr()) };
     }
+}
+
+/// Returns the layout of a block for a value of this layout and a count, and where in it the value is.
+#[inline]
+fn block_of(value: Layout) -> (Layout, usize) {
+    let (layout, offset) = Layout::new::<usize>().extend(value).expect("less than all memory");
+    (layout.pad_to_align(), offset)
 }
 
 impl<T: ?Sized> Deref for Counted<T> {
@@ -98,25 +109,26 @@ impl<T: ?Sized> Deref for Counted<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.inner().value
+        // SAFETY: Counted: this is one of those that keep the value. Only shared references are made.
+        unsafe { self.value.as_ref() }
     }
 }
 
 impl<T: ?Sized> Clone for Counted<T> {
     #[inline]
     fn clone(&self) -> Self {
-        let count = &self.inner().count;
+        let count = self.count();
         // No overflow, also if some are forgotten: a task has but one handle, and the loop few at a time.
         count.set(count.get() + 1);
-        Self { inner: self.inner, _owns: PhantomData }
+        Self { value: self.value, _owns: PhantomData }
     }
 }
 
 impl<T: ?Sized> Drop for Counted<T> {
     #[inline]
     fn drop(&mut self) {
-        let left = self.inner().count.get() - 1;
-        self.inner().count.set(left);
+        let left = self.count().get() - 1;
+        self.count().set(left);
         if left == 0 {
             self.drop_last();
         }

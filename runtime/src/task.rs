@@ -116,7 +116,7 @@ impl<F: Future> Task<F> {
 #[inline]
 pub(crate) fn item<F: Future + 'static>(task: Counted<Task<F>>) -> Counted<dyn Item> {
     // SAFETY: returns its argument.
-    unsafe { task.unsize::<dyn Item>(|inner| inner) }
+    unsafe { task.unsize::<dyn Item>(|value| value) }
 }
 
 /// Returns a task as its handle sees it.
@@ -125,7 +125,7 @@ pub(crate) fn joinable<F: Future + 'static>(
     task: Counted<Task<F>>,
 ) -> Counted<dyn Joinable<F::Output>> {
     // SAFETY: returns its argument.
-    unsafe { task.unsize::<dyn Joinable<F::Output>>(|inner| inner) }
+    unsafe { task.unsize::<dyn Joinable<F::Output>>(|value| value) }
 }
 
 impl<F: Future + 'static> Item for Task<F> {

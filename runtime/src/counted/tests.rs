@@ -23,10 +23,10 @@ fn a_value_is_dropped_once_with_its_last_reference() {
 
 #[test]
 fn a_value_without_its_type_is_the_same_value() {
-    let counted = Counted::new(7_u128);
+    let counted = Counted::new(7_u128); // aligned more than a count is
     let other = counted.clone();
     // SAFETY: returns its argument.
-    let any = unsafe { counted.unsize::<dyn fmt::Debug>(|inner| inner) };
+    let any = unsafe { counted.unsize::<dyn fmt::Debug>(|value| value) };
     assert_eq!(format!("{:?}", &*any), "7");
     drop(other);
     assert!(any.is_last());

@@ -45,7 +45,7 @@ pub(super) fn run_rounds(
             if left == 0 {
                 ran += batch;
                 // With nothing left there is no need to ask: the turn ends by itself.
-                let over = queue.due() != 0 && turn_is_over(shared, began, batch);
+                let over = queue.due() != 0 && turn_is_over(shared, began, ran, batch);
                 batch = shared.pace.get().min(most - ran);
                 left = batch;
                 witness.begins();
@@ -91,7 +91,7 @@ pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         if done || shared.over.get() {
             break;
         }
-        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began, every) {
+        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began, ran, every) {
             break;
         }
     }
@@ -116,9 +116,12 @@ fn report_slow(shared: &Shared, item: Option<Straggler>, took: Nanos) {
     let _ = catch_unwind(|| eprintln!("{name}: {who} held the loop for {took:?}"));
 }
 
-/// Whether a turn that has work left should look at the poller now. So many items ran since the last
-/// time this was asked.
-fn turn_is_over(shared: &Shared, began: Nanos, items: usize) -> bool {
+/// Where items are slow, a turn looks at the poller after so many times its share of time.
+const LONG: Nanos = 200;
+
+/// Whether a turn that has work left should look at the poller now. So many items `ran` in it, the last
+/// `batch` of them since this was asked before.
+fn turn_is_over(shared: &Shared, began: Nanos, ran: usize, batch: usize) -> bool {
     if shared.clock.is_paused() || shared.chance.is_seeded() {
         // A run that can be repeated does not depend on how fast it was.
         return false;
@@ -126,22 +129,27 @@ fn turn_is_over(shared: &Shared, began: Nanos, items: usize) -> bool {
     let now = shared.clock.read();
     let took = now.saturating_sub(shared.last_check.replace(now));
     raise(&shared.counters.longest_item, took);
-    set_pace(shared, took / items as u64);
-    has_used_its_share(shared, began, now)
+    set_pace(shared, took / batch as u64);
+    // Asked sooner than was said, for the sake of timers: a batch of events that the poller gave at once
+    // is not torn into many for that.
+    let (share, every) = (shared.config.turn_time, shared.config.check_every);
+    let is_early = ran / every == (ran - batch) / every;
+    let share = if is_early { share.saturating_mul(LONG) } else { share };
+    has_used(shared, began, now, share)
 }
 
-/// Sets how many items run before the next check: as many as were said, unless they take so long each
-/// that timers would be late by more than a few shares of a turn.
+/// Sets how many items run before the next check: as many as were said, or where they are slow so few that
+/// there are four checks in the longest time that a turn may take.
 pub(super) fn set_pace(shared: &Shared, each: Nanos) {
     let (share, most) = (shared.config.turn_time, shared.config.check_every);
-    let is_slow = each > share / 4;
+    let fitting = (share.saturating_mul(LONG) / 4 / each.max(1)) as usize;
     // It grows by and by: or a few quick items between would let 64 slow ones run at a stretch.
-    let grown = shared.pace.get().saturating_mul(2).min(most);
-    shared.pace.set(if is_slow { ((share / each) as usize).clamp(1, most) } else { grown });
+    let grown = shared.pace.get().saturating_mul(2);
+    shared.pace.set(fitting.min(grown).clamp(1, most));
 }
 
-fn has_used_its_share(shared: &Shared, began: Nanos, now: Nanos) -> bool {
-    now.saturating_sub(began) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
+fn has_used(shared: &Shared, began: Nanos, now: Nanos, share: Nanos) -> bool {
+    now.saturating_sub(began) >= share || shared.timers.borrow_mut().is_due(now)
 }
 
 /// Whether the item that runs should yield; then the turn ends with this round, or where there are lanes
@@ -151,7 +159,8 @@ pub(crate) fn should_yield(shared: &Shared) -> bool {
         // As in `turn_is_over`.
         return false;
     }
-    let over = has_used_its_share(shared, shared.clock.now(), shared.clock.read());
+    let share = shared.config.turn_time;
+    let over = has_used(shared, shared.clock.now(), shared.clock.read(), share);
     if over {
         // Or the item would be run again, and yield again, until the next check.
         shared.over.set(true);

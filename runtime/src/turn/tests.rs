@@ -187,10 +187,10 @@ fn items_that_take_long_bring_the_look_at_the_clock_forward() {
     };
     event_loop
         .block_on(async {
-            let paces = [0, 1, 12, 13, 30, 50, 1000].map(|us| pace(Duration::from_micros(us)));
-            assert_eq!(paces, [64, 64, 64, 3, 1, 1, 1]);
+            let paces = [0, 1, 39, 100, 1000, 3000].map(|us| pace(Duration::from_micros(us)));
+            assert_eq!(paces, [64, 64, 64, 25, 2, 1]);
             // Quick items between slow ones do not make it forget them.
-            let paces = [1, 1, 30, 1, 1, 1, 1, 1, 1, 1].map(|us| pace(Duration::from_micros(us)));
+            let paces = [1, 1, 2500, 1, 1, 1, 1, 1, 1, 1].map(|us| pace(Duration::from_micros(us)));
             assert_eq!(paces, [2, 4, 1, 2, 4, 8, 16, 32, 64, 64]);
         })
         .unwrap();
