@@ -114,10 +114,11 @@ def _ratio(results, limit, ours, theirs):
         )
     ]
     median = statistics.median(pairs)
-    if limit.kind in ("instructions", "syscalls", "memory", "footprint"):
-        # Nothing there is a matter of chance, but a call now and then.
-        slack = 0.01 if limit.kind == "syscalls" else 0
-        return f"{median:.3f}", "met" if median <= limit.limit + slack else "missed"
+    if limit.kind == "syscalls":
+        # A batch that a busy machine tore in two costs one wait more: the least is what it takes.
+        return f"{least:.3f}", "met" if least <= limit.limit + 0.01 else "missed"
+    if limit.kind in ("instructions", "memory", "footprint"):
+        return f"{median:.3f}", "met" if median <= limit.limit else "missed"
     text = f"{median:.3f} (minima {least:.3f})"
     if len(pairs) >= 4:
         low, _, high = statistics.quantiles(pairs, n=4)

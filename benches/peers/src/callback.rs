@@ -89,7 +89,8 @@ fn fire<T: Timers>(plan: Plan) {
         let mut random = Random::default();
         let began = thread_cpu();
         for _ in 0..plan.operations {
-            let deadline = Instant::now() + Duration::from_micros(200_000 + random.below(1_000_000));
+            let deadline =
+                Instant::now() + Duration::from_micros(200_000 + random.below(1_000_000));
             let late = late.clone();
             timers.insert(deadline, move || late.borrow_mut().push(deadline.elapsed()));
         }
