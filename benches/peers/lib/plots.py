@@ -226,7 +226,7 @@ def write(results, folder, head, verdicts):
             "cross_stream", "cross_drain", "foreign_busy"), "time", "ns of CPU"),
          "Items: CPU of the loop's thread. Wakes: CPU of the waking thread."),
         ("Servers", panel(pyplot, results, echo, "echo", "ns of server CPU per request"),
-         "Nine tenths of an echo are the kernel's, so the servers are close together; the instructions are not."),
+         "Most of an echo is the kernel's, so the servers are close together; the instructions are not."),
         ("Instructions in user space", panel(pyplot, results, [
             *((name, shape.text, 0) for name, shape in cases.ECHO.items() if name in cases.ECHO_COUNTED), *counted],
             "instructions", "instructions"), ""),
