@@ -102,7 +102,7 @@ async fn one_answer(operations: usize) {
     for n in 0..operations {
         let (answer, answered) = oneshot::channel();
         let mut answered = pin!(answered);
-        poll_fn(|cx| Poll::Ready(assert!(answered.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(answered.as_mut().poll(cx).is_pending())).await);
         answer.send(n).expect("it is waited for");
         black_box(answered.await.expect("an answer"));
         if n % 64 == 63 {
@@ -136,7 +136,7 @@ async fn timer(operations: usize) {
             None => *place = Some(Box::pin(sleep_until(deadline))),
         }
         let sleep = place.as_mut().expect("it was just put there");
-        poll_fn(|cx| Poll::Ready(assert!(sleep.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await);
         if n % 64 == 63 {
             yield_once().await;
         }

@@ -15,7 +15,16 @@ from programs import OURS
 
 
 class Results(dict):
+    """What this run measures takes the place of what an earlier one left."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = set()
+
     def add(self, kind, case, peer, sample):
+        if (kind, case, peer) not in self.begun:
+            self.begun.add((kind, case, peer))
+            self.get(kind, {}).get(case, {}).pop(peer, None)
         self.setdefault(kind, {}).setdefault(case, {}).setdefault(peer, []).append(sample)
 
     def samples(self, kind, case, peer):
