@@ -80,19 +80,28 @@ def bars(axes, title, found, unit, most):
         if values:
             high = statistics.quantiles(values, n=4)[2] if len(values) > 3 else max(values)
             rows.append((statistics.median(values), min(values), high, peer))
+    from matplotlib.ticker import MaxNLocator
+
     rows.sort(reverse=True)
     places = range(len(rows))
     widths = [row[0] for row in rows]
     axes.barh(places, widths, color=[COLOURS.get(row[3], "#b0b5bd") for row in rows], height=0.68)
-    longest = max(max(row[2] for row in rows), 1e-9)
+    # One that is far off would leave nothing to see of the others: its bar leaves the picture.
+    heights = sorted(row[2] for row in rows)
+    longest = max(heights[-1], 1e-9)
+    if len(heights) > 2 and longest > 5 * heights[-2]:
+        longest = 1.3 * heights[-2]
     for place, (median, least, high, _) in zip(places, rows):
         axes.plot([least, high], [place, place], color="#20242a", linewidth=0.9, alpha=0.65)
-        axes.text(max(median, high) + longest * 0.02, place, short(median), va="center", fontsize=8.5, color="#333942")
+        beyond = median > longest
+        end = longest * 1.01 if beyond else high + longest * 0.02
+        axes.text(end, place, short(median), va="center", fontsize=8.5, color="white" if beyond else "#333942")
     axes.set_yticks(list(places), [label(row[3]) for row in rows])
     for text, row in zip(axes.get_yticklabels(), rows):
         if row[3].startswith(OURS):
             text.set_fontweight("bold")
-    axes.set_xlim(0, longest * 1.16)
+    axes.set_xlim(0, longest * 1.18)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_ylim(len(rows) - most - 0.5, len(rows) - 0.5)
     axes.set_title(title)
     axes.set_xlabel(unit)
