@@ -42,6 +42,9 @@ pub mod testing {}
 #[doc = include_str!("guide/cost.md")]
 pub mod cost {}
 
+#[doc = include_str!("guide/speed.md")]
+pub mod speed {}
+
 #[doc = include_str!("guide/from_calloop.md")]
 pub mod from_calloop {}
 
