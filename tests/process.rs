@@ -241,10 +241,11 @@ fn a_child_is_killed_and_killing_it_again_is_fine() {
         assert_eq!((status.code(), status.signal()), (None, Some(libc::SIGKILL)));
         child.start_kill().unwrap();
         soon(child.kill()).await.unwrap();
+        // Not the hang-up, which nohup has ignored for us and our children.
         let child = sleeper().spawn().unwrap();
-        child.send_signal(SignalKind::hangup()).unwrap();
-        assert_eq!(soon(child.wait()).await.unwrap().signal(), Some(libc::SIGHUP));
-        child.send_signal(SignalKind::hangup()).unwrap();
+        child.send_signal(SignalKind::user_defined1()).unwrap();
+        assert_eq!(soon(child.wait()).await.unwrap().signal(), Some(libc::SIGUSR1));
+        child.send_signal(SignalKind::user_defined1()).unwrap();
         let error = child.send_signal(SignalKind::from_raw(-1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         // By its own, which is told too.

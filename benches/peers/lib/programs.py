@@ -116,8 +116,6 @@ class Server:
         self.process = subprocess.Popen(
             pinned([LOOP], [*tool, *serve]),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            # callgrind makes a program some fifty times slower
-            env={**os.environ, "PEERS_SLOWED": "50"} if "valgrind" in tool else None,
         )
         line = self.process.stdout.readline()
         if not line.startswith("listening on"):

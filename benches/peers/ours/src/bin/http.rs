@@ -43,15 +43,7 @@ fn main() -> io::Result<()> {
 }
 
 fn on_loopline(limited: bool) -> io::Result<()> {
-    let mut event_loop = loopline::EventLoop::<()>::builder();
-    // Under a tool that makes all slower the time of a turn would end it after each item, as it does not
-    // otherwise; tokio counts its items.
-    if let Some(times) =
-        std::env::var("PEERS_SLOWED").ok().and_then(|text| text.parse::<u32>().ok())
-    {
-        event_loop = event_loop.time_per_turn(std::time::Duration::from_micros(50) * times);
-    }
-    event_loop.build()?.block_on(async {
+    loopline::EventLoop::<()>::new()?.block_on(async {
         let mut builder = http1::Builder::new();
         if limited {
             builder.timer(loopline::hyper_rt::LoopTimer::new());
