@@ -135,6 +135,9 @@ fn the_first_signal_ends_gracefully_the_second_at_once_and_the_third_is_the_syst
 
 /// A server that takes long to end, as the test above tells it.
 fn serve() {
+    // A shell has it ignored for what it runs in the background, and that is inherited.
+    // SAFETY: sets the system's own action, before anybody else looks.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
     let wanted: usize = std::env::var("LOOPLINE_TEST_SERVER").unwrap().parse().unwrap();
     block_on(async {
         let mut end = signals([SignalKind::terminate(), SignalKind::interrupt()]).unwrap();
