@@ -43,7 +43,8 @@ impl<S> TestLoop<S> {
     }
 
     /// Has the loop do its own waiting, whatever is asked for: in tests of a deadlock, which a guest never
-    /// reports, because something of its host's may wake it.
+    /// reports, because something of its host's may wake it; and in a forked child, whose host would wait
+    /// for the parent's descriptor.
     pub fn never_a_guest(mut self) -> Self {
         self.may_be_guest = false;
         self

@@ -87,7 +87,10 @@ impl<'a, S: 'static, F: Future> Until<'a, S, F> {
 
     /// Waits as a host does that knows nothing but the descriptor.
     pub(crate) fn await_readable(&self) -> io::Result<()> {
-        self.guest.shared().reactor.poller().await_readable()
+        let reactor = &self.guest.shared().reactor;
+        // In a forked child nothing would ever come.
+        reactor.stamp().check()?;
+        reactor.poller().await_readable()
     }
 
     #[allow(dead_code)] // where there is no descriptor
