@@ -8,6 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use self::system::SystemClock;
+
+mod system;
+
 /// Nanoseconds since the loop's epoch.
 pub(crate) type Nanos = u64;
 
@@ -34,8 +38,7 @@ pub enum Clock {
 /// The loop's clock.
 #[derive(Debug)]
 pub(crate) struct LoopClock {
-    /// Time zero.
-    epoch: Instant,
+    system: SystemClock,
     /// The time as of the last `refresh`.
     now: Cell<Nanos>,
     /// What the clock shows while paused.
@@ -57,7 +60,7 @@ impl LoopClock {
             Clock::Paused => Some(0),
         };
         Self {
-            epoch: Instant::now(),
+            system: SystemClock::new(),
             now: Cell::new(0),
             frozen: Cell::new(frozen),
             ahead: Cell::new(0),
@@ -71,7 +74,7 @@ impl LoopClock {
     #[inline]
     pub(crate) fn read(&self) -> Nanos {
         match self.frozen.get() {
-            None => nanos(self.epoch.elapsed()).wrapping_add(self.ahead.get()),
+            None => self.system.elapsed().wrapping_add(self.ahead.get()),
             Some(frozen) => frozen,
         }
     }
@@ -102,15 +105,15 @@ impl LoopClock {
 
     /// Converts to the type users see.
     pub(crate) fn instant(&self, at: Nanos) -> Instant {
-        self.epoch.checked_add(Duration::from_nanos(at)).unwrap_or_else(|| {
+        self.system.epoch.checked_add(Duration::from_nanos(at)).unwrap_or_else(|| {
             // Only where `Instant` cannot reach 584 years ahead.
-            self.epoch + Duration::from_secs(60 * 60 * 24 * 365)
+            self.system.epoch + Duration::from_secs(60 * 60 * 24 * 365)
         })
     }
 
     /// Converts from the type users see; what cannot be said saturates.
     pub(crate) fn nanos(&self, at: Instant) -> Nanos {
-        nanos(at.saturating_duration_since(self.epoch))
+        nanos(at.saturating_duration_since(self.system.epoch))
     }
 
     /// When this clock shows `at`, by the system's clock, which `time_until` reads; `None` while it stands
@@ -122,7 +125,7 @@ impl LoopClock {
 
     /// How long it is until then, by the system's clock.
     pub(crate) fn time_until(&self, on_system: Nanos) -> Duration {
-        Duration::from_nanos(on_system).saturating_sub(self.epoch.elapsed())
+        Duration::from_nanos(on_system.saturating_sub(self.system.elapsed()))
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -137,7 +140,7 @@ impl LoopClock {
     /// Lets the clock run on from what it shows.
     pub(crate) fn resume(&self) {
         if let Some(frozen) = self.frozen.take() {
-            self.ahead.set(frozen.wrapping_sub(nanos(self.epoch.elapsed())));
+            self.ahead.set(frozen.wrapping_sub(self.system.elapsed()));
         }
     }
 

@@ -77,11 +77,23 @@ pub(crate) fn set_timer_slack(slack: Duration) -> io::Result<()> {
 
 /// Reads the clock that goes on while the machine is suspended, in nanoseconds since the machine started.
 pub(crate) fn boot_now() -> u64 {
+    now(libc::CLOCK_BOOTTIME)
+}
+
+/// Reads the clock that `Instant` reads, in nanoseconds.
+#[inline]
+pub(crate) fn monotonic_now() -> u64 {
+    now(libc::CLOCK_MONOTONIC)
+}
+
+#[inline]
+fn now(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one `timespec`, which is ours. The clock is there since Linux 2.6.39, so
-    // the call cannot fail; and if it did, time would stand still.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
-    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
+    // SAFETY: the kernel writes one `timespec`, which is ours. Both clocks are there since Linux 2.6.39,
+    // so the call cannot fail; and if it did, time would stand still.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    // Wraps after 584 years.
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
 /// Makes a timer by one of the system's clocks, not set yet: a descriptor that is readable once it went

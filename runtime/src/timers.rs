@@ -1,6 +1,6 @@
 //! The timers. A hierarchical wheel in front of an exact heap: deadline in, waker out.
 //!
-//! Who talks to it: the turn (`next_deadline` before it parks, `mark` and `pop_due` when it
+//! Who talks to it: the turn (`next_deadline` before it parks, `begin_turn` and `pop_due` when it
 //! collects) and the timer futures (`insert`, `reset`, `set_waker`, `remove`). It knows only
 //! `core::task::Waker`. Absent on purpose: clocks (time is an argument, `u64` nanoseconds since the
 //! loop's epoch), tasks and callbacks. No waker is called or dropped here: each is handed out.
@@ -158,8 +158,16 @@ impl Timers {
         if self.nodes.len() == 0 { None } else { self.find_next_deadline() }
     }
 
-    /// Returns the mark for one turn: only timers inserted or reset before it fire.
+    /// Begins a turn at `now`. Returns its mark: only timers inserted or reset before it fire; `None` if
+    /// there are none.
     #[inline]
+    pub(crate) fn begin_turn(&mut self, now: u64) -> Option<u64> {
+        self.advance_to(now);
+        (self.nodes.len() != 0).then_some(self.seq)
+    }
+
+    /// Returns the mark of now.
+    #[cfg(test)]
     pub(crate) fn mark(&self) -> u64 {
         self.seq
     }
@@ -186,9 +194,10 @@ impl Timers {
     #[inline]
     pub(crate) fn advance_to(&mut self, now: u64) {
         self.now = self.now.max(now);
-        if !self.wheel.is_at(self.now) {
-            self.roll_wheel();
+        if self.wheel.is_at(self.now) {
+            return;
         }
+        if self.nodes.len() == 0 { self.wheel.jump_to(self.now) } else { self.roll_wheel() }
     }
 
     /// Numbers an insertion.

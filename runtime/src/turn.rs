@@ -59,12 +59,14 @@ pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Re
     }
     let parked = park(shared, limit);
     let began = shared.clock.now();
-    let mark = shared.timers.borrow().mark();
+    let mark = shared.timers.borrow_mut().begin_turn(began);
     collect_events(shared);
     if shared.phases.any(Phase::AfterPark) {
         run_phase(shared, root, Phase::AfterPark);
     }
-    fire_timers(shared, began, mark);
+    if let Some(mark) = mark {
+        fire_timers(shared, began, mark);
+    }
     collect_inbox(shared);
     if shared.home.queue.has_lanes() || shared.config.slow_items.is_some() {
         run_timed(shared, root, began);
