@@ -124,7 +124,7 @@ impl Reactor {
 
     /// Whether somebody waits for the source that `any_awaited` found last: so it is nearly always, as a
     /// server's listener is waited for in every turn.
-    #[inline]
+    #[inline(always)] // in every turn
     pub(crate) fn is_awaited_still(&self) -> bool {
         self.sources.borrow().get(self.awaited.get()).is_some_and(|entry| entry.ledger.is_awaited())
     }
@@ -140,6 +140,7 @@ impl Reactor {
     }
 
     /// Waits for events; `None` waits until there are some. Runs no user code.
+    #[inline]
     pub(crate) fn park(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stamp.check()?;
         self.poller.wait(timeout)

@@ -147,7 +147,7 @@ fn park(shared: &Shared, limit: Limit) -> io::Result<()> {
 }
 
 /// Waits until the deadline, for the rest of the time after each interruption by a signal.
-#[inline]
+#[inline(always)] // measured, as `collect_events`: together 5 % of a turn
 fn wait_until(shared: &Shared, until: Nanos, mut now: Nanos) -> io::Result<()> {
     loop {
         let timeout = (until != NEVER).then(|| Duration::from_nanos(until.saturating_sub(now)));
@@ -241,6 +241,7 @@ pub(crate) fn absorb(shared: &Shared) -> io::Result<()> {
 }
 
 /// Turns events into readiness and queued items.
+#[inline(always)] // see `wait_until`
 fn collect_events(shared: &Shared) {
     if shared.reactor.harvested() == 0 {
         return;

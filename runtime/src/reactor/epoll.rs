@@ -78,25 +78,30 @@ impl Poller {
     }
 
     /// Waits once. `Interrupted` is the caller's to handle: it knows the deadline.
+    #[inline]
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = self.events.borrow_mut();
         // No events, should the call fail.
         self.len.set(0);
         let found = match timeout {
-            None => wait_coarse(self.fd, &mut events, -1),
-            Some(Duration::ZERO) => wait_coarse(self.fd, &mut events, 0),
-            Some(timeout) if self.coarse.get() => {
-                wait_coarse(self.fd, &mut events, millis(timeout))
-            }
-            Some(timeout) => wait_fine(self.fd, &mut events, timeout.min(LONGEST)),
+            None => wait_coarse(self.fd, &mut events, -1)?,
+            Some(Duration::ZERO) => wait_coarse(self.fd, &mut events, 0)?,
+            Some(timeout) => self.wait_for(timeout, &mut events)?,
         };
-        match (found, timeout) {
-            (Err(error), Some(timeout)) if is_refusal(&error) && !self.coarse.replace(true) => {
-                self.len.set(wait_coarse(self.fd, &mut events, millis(timeout))?);
-            }
-            (found, _) => self.len.set(found?),
-        }
+        self.len.set(found);
         Ok(())
+    }
+
+    /// Waits that long at most.
+    #[inline(never)]
+    fn wait_for(&self, timeout: Duration, events: &mut [libc::epoll_event]) -> io::Result<usize> {
+        if !self.coarse.get() {
+            match wait_fine(self.fd, events, timeout.min(LONGEST)) {
+                Err(error) if is_refusal(&error) => self.coarse.set(true),
+                found => return found,
+            }
+        }
+        wait_coarse(self.fd, events, millis(timeout))
     }
 
     /// Has a wait bring that many events at least.
