@@ -230,6 +230,20 @@ impl<T: Pollable> Adapter<T> {
         key: &mut WaitKey,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
+        if self.registration.wait_alone(direction, key, cx) {
+            return Ok(());
+        }
+        self.wait_anew(direction, key, cx)
+    }
+
+    /// `wait`, where it is the first in its direction, or not the only one, or another loop's.
+    #[cold]
+    fn wait_anew(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
         self.registration.check_loop(cx)?;
         if !self.registration.is_watched(direction) {
             self.join(direction)?;

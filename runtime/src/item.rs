@@ -142,6 +142,12 @@ impl Header {
         matches!(self.state.get(), State::Output | State::Cancelled | State::Spent)
     }
 
+    /// Polls an item that has no future at rest.
+    #[cold]
+    pub(crate) fn poll_without(&self) -> Poll<()> {
+        if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// Whether this waker waits for the end already.
     pub(crate) fn is_awaited_by(&self, waker: &Waker) -> bool {
         let waiter = self.waiter.take();

@@ -3,6 +3,7 @@
 //! `poll_item` is the one call site of user code in the run phase. All of this keeps Unborrowed Call
 //! (see `shared`).
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
@@ -112,6 +113,8 @@ impl Shared {
         let slot = entry.slot;
         // None: the item is being cancelled further up the stack.
         let Some(item) = entry.content().take() else { return };
+        // Its poll does not unwind: the compiler need not see to that.
+        let item = ManuallyDrop::new(item);
         self.running_slot.set(slot);
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
@@ -119,8 +122,9 @@ impl Shared {
         let polled = item.poll(&mut cx, witness.running(self.own_running()));
         self.running_slot.set(NONE);
         if polled.is_ready() || entry.cancel_requested() {
-            return self.end(slot, item, polled);
+            return self.end(slot, ManuallyDrop::into_inner(item), polled);
         }
+        let item = ManuallyDrop::into_inner(item);
         // Forgotten, not dropped: it is None, which the compiler cannot know.
         std::mem::forget(entry.content().replace(Some(item)));
     }

@@ -235,8 +235,22 @@ impl Registration {
         if elsewhere { Err(other_loop(place)) } else { Ok(()) }
     }
 
-    /// Waits: wakes the task of `cx` when the direction becomes ready, or closed. It must be watched.
+    /// As `check_loop`, `is_watched` and `wait` in one, for what nearly every wait is: a lone one in a
+    /// direction that is watched already. Returns whether it was that; if not, nothing was done.
     #[inline]
+    #[must_use]
+    pub fn wait_alone(
+        &self,
+        direction: Direction,
+        key: &mut WaitKey,
+        cx: &Context<'_>,
+    ) -> bool {
+        let waker = cx.waker();
+        let here = self.place.get().is_some_and(|place| is_of_loop(waker, place.number));
+        here && self.ledger.wait_alone(direction, key, waker.data().addr())
+    }
+
+    /// Waits: wakes the task of `cx` when the direction becomes ready, or closed. It must be watched.
     pub fn wait(&self, direction: Direction, key: &mut WaitKey, cx: &Context<'_>) {
         debug_assert!(self.is_watched(direction), "nothing would wake this");
         drop(self.ledger.wait(direction, key, cx.waker()));

@@ -137,7 +137,7 @@ impl<F: Future + 'static> Item for Task<F> {
     fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()> {
         running.set(self.header.id.0);
         if self.header.state.get() != State::Future {
-            return if self.header.is_finished() { Poll::Ready(()) } else { Poll::Pending };
+            return self.header.poll_without();
         }
         self.header.state.set(State::Busy);
         let polled = catch_unwind(AssertUnwindSafe(|| {

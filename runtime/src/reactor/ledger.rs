@@ -282,31 +282,54 @@ impl Ledger {
         }
     }
 
-    /// Waits: stores the waker under the key. Returns a waker to be dropped with nothing borrowed.
+    /// As `wait` for what nearly every wait is: by the word of an item of ours, where the poller watches
+    /// and nobody waits yet. Returns whether it was that; if not, nothing was done.
     #[inline]
+    pub(crate) fn wait_alone(&self, direction: Direction, key: &mut WaitKey, word: Word) -> bool {
+        let flags = self.flags.get();
+        let asked = watched(direction) | one(direction) | more(direction);
+        if flags & asked != watched(direction) {
+            return false;
+        }
+        let key = self.number(key);
+        self.stand(flags, direction, key, word);
+        true
+    }
+
+    /// Waits: stores the waker under the key. Returns a waker to be dropped with nothing borrowed.
     pub(crate) fn wait(
         &self,
         direction: Direction,
         key: &mut WaitKey,
         waker: &Waker,
     ) -> Option<Waker> {
+        let key = self.number(key);
+        let flags = self.flags.get();
+        if !wake::is_ours(waker) || flags & (one(direction) | more(direction)) != 0 {
+            return self.wait_among(direction, key, waker);
+        }
+        self.stand(flags, direction, key, waker.data().addr());
+        None
+    }
+
+    /// Gives a key its number at its first wait.
+    #[inline]
+    fn number(&self, key: &mut WaitKey) -> u64 {
         if key.0 == 0 {
             let given = self.keys.get() + 1;
             self.keys.set(given);
             key.0 = given;
         }
-        if !wake::is_ours(waker) {
-            return self.wait_among(direction, key.0, waker);
-        }
-        let flags = self.flags.get();
-        if flags & (one(direction) | more(direction)) != 0 {
-            return self.wait_among(direction, key.0, waker);
-        }
+        key.0
+    }
+
+    /// Stores the one waiter of a direction.
+    #[inline]
+    fn stand(&self, flags: u32, direction: Direction, key: u64, word: Word) {
         self.flags.set(flags | one(direction));
         let waiters = &self.waiters[direction.place()];
-        waiters.owner.set(key.0);
-        waiters.word.set(waker.data().addr());
-        None
+        waiters.owner.set(key);
+        waiters.word.set(word);
     }
 
     /// Waits in the list.

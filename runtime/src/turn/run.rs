@@ -54,7 +54,7 @@ pub(super) fn run_rounds(
                 }
             }
         }
-        if shared.over.get() {
+        if shared.over.get() || queue.is_idle() {
             break;
         }
     }
