@@ -239,12 +239,7 @@ impl Registration {
     /// direction that is watched already. Returns whether it was that; if not, nothing was done.
     #[inline]
     #[must_use]
-    pub fn wait_alone(
-        &self,
-        direction: Direction,
-        key: &mut WaitKey,
-        cx: &Context<'_>,
-    ) -> bool {
+    pub fn wait_alone(&self, direction: Direction, key: &mut WaitKey, cx: &Context<'_>) -> bool {
         let waker = cx.waker();
         let here = self.place.get().is_some_and(|place| is_of_loop(waker, place.number));
         here && self.ledger.wait_alone(direction, key, waker.data().addr())

@@ -169,7 +169,7 @@ fn look(shared: &Shared) -> io::Result<()> {
 /// Looks at the poller without waiting, and refreshes the clock.
 fn harvest(shared: &Shared) -> io::Result<()> {
     loop {
-        match shared.reactor.park(Some(Duration::ZERO)) {
+        match shared.reactor.look() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => {
                 shared.more_events.set(shared.reactor.saturated());
@@ -227,7 +227,7 @@ const MOST_LOOKS: u32 = 16;
 /// Takes in, inside a turn, what the poller has to say: it is queued, and nothing runs.
 pub(crate) fn absorb(shared: &Shared) -> io::Result<()> {
     for _ in 0..MOST_LOOKS {
-        match shared.reactor.park(Some(Duration::ZERO)) {
+        match shared.reactor.look() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => other?,
         }

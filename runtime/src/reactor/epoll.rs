@@ -78,7 +78,7 @@ impl Poller {
     }
 
     /// Waits once. `Interrupted` is the caller's to handle: it knows the deadline.
-    #[inline]
+    #[inline(always)] // see `Reactor::park`
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = self.events.borrow_mut();
         // No events, should the call fail.
