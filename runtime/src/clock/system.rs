@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::Nanos;
+use super::{Nanos, system_now};
 
 /// The system's clock, and when a loop was made by it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl SystemClock {
     pub(super) fn new() -> Self {
         let tries = (0..4).map(|_| {
             let before = crate::kernel::monotonic_now();
-            let epoch = Instant::now();
+            let epoch = system_now();
             let after = crate::kernel::monotonic_now();
             (after - before, epoch, after)
         });
@@ -41,7 +41,7 @@ impl SystemClock {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl SystemClock {
     pub(super) fn new() -> Self {
-        Self { epoch: Instant::now() }
+        Self { epoch: system_now() }
     }
 
     /// Reads the clock.
