@@ -106,6 +106,7 @@ fn failed(error: std::io::Error) -> RunError {
     }
 }
 
+#[track_caller]
 pub fn run<S>(guard: &mut TestLoop<S>, state: &mut S) -> Result<(), RunError> {
     let mut hosted = Hosted::begin(guard)?;
     let guest = hosted.guest();
@@ -118,6 +119,7 @@ pub fn run<S>(guard: &mut TestLoop<S>, state: &mut S) -> Result<(), RunError> {
     Ok(())
 }
 
+#[track_caller]
 pub fn run_until<S, F: Future>(
     guard: &mut TestLoop<S>,
     state: &mut S,

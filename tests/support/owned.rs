@@ -8,10 +8,12 @@ pub fn run_as_guests() -> bool {
     false
 }
 
+#[track_caller]
 pub fn run<S>(guard: &mut TestLoop<S>, state: &mut S) -> Result<(), RunError> {
     (**guard).run(state)
 }
 
+#[track_caller]
 pub fn run_until<S, F: Future>(
     guard: &mut TestLoop<S>,
     state: &mut S,

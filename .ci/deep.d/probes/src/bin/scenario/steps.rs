@@ -1,127 +1,31 @@
-//! A little of everything, in under a second, for runs in which one system call fails: each step ends
-//! well or in an error, none hangs, and what a run opened it closes.
-//!
-//! Prints a line a step; exits 0 if all went well, 10 if there were errors, 1 if something is left. Each
-//! run stands between two calls of getppid, by which a trace finds it.
+//! What the scenario does, step by step.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::process::Stdio;
+use std::rc::Rc;
 use std::time::Duration;
 
-use loopline::io::{Async, Interest, pipe};
+use loopline::io::{Async, FdSource, Interest, pipe};
 use loopline::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use loopline::process::Command;
 use loopline::signal::SignalKind;
 use loopline::time::{sleep, timeout};
-use loopline::{EventLoop, Handle, try_join};
-
-thread_local! {
-    /// What is printed in the end: a write between would be one of those that fail.
-    static SAID: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
-}
-
-macro_rules! say {
-    ($($text:tt)*) => {
-        SAID.with(|said| *said.borrow_mut() += &(format!($($text)*) + "\n"))
-    };
-}
-
-fn end(code: i32) -> ! {
-    SAID.with(|said| {
-        let said = said.borrow();
-        // Should one of these fail, the next does not.
-        for _ in 0..3 {
-            let mut out = io::stdout().lock();
-            if io::Write::write_all(&mut out, said.as_bytes()).is_ok()
-                && io::Write::flush(&mut out).is_ok()
-            {
-                break;
-            }
-        }
-    });
-    std::process::exit(code)
-}
+use loopline::{EventLoop, Guest, Handle, try_join};
 
 type Step = (&'static str, Pin<Box<dyn Future<Output = io::Result<()>>>>);
 
-fn main() {
-    let runs = std::env::args().nth(1).map_or(1, |text| text.parse().expect("how many runs"));
-    let base = (descriptors(), threads());
-    let mut errors = 0;
-    for run in 1..=runs {
-        let _ = std::os::unix::process::parent_id();
-        errors += one_run(run);
-        let _ = std::os::unix::process::parent_id();
-        // The pool's threads are told to end; a pair of sockets for signals stays with the process.
-        let most = (base.0 + 2, base.1 + 4);
-        let mut left = (descriptors(), threads());
-        for _ in 0..100 {
-            if left <= most {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-            left = (descriptors(), threads());
-        }
-        if left.0 > most.0 || left.1 > most.1 {
-            say!("{} descriptors and {} threads, at first {base:?}", left.0, left.1);
-            end(1);
-        }
-    }
-    end(if errors == 0 { 0 } else { 10 });
-}
-
-/// Returns how many steps ended in an error.
-fn one_run(run: u32) -> usize {
-    let event_loop = EventLoop::<()>::builder().blocking_threads(2).build();
-    let mut event_loop = match event_loop {
-        Ok(event_loop) => event_loop,
-        Err(error) => return told(run, "new", &error),
-    };
-    let mut errors = 0;
-    let done = event_loop.block_on(async {
-        for (name, step) in steps() {
-            match timeout(Duration::from_secs(5), step).await {
-                Ok(Ok(())) => say!("{run} {name}: ok"),
-                Ok(Err(error)) => errors += told(run, name, &error),
-                Err(_) => {
-                    say!("{run} {name}: hangs");
-                    end(1);
-                }
-            }
-        }
-        // A child that was given up is still to be reaped.
-        let handle = Handle::<()>::try_current().expect("a loop that runs");
-        for _ in 0..1000 {
-            if handle.stats().items == 0 {
-                break;
-            }
-            sleep(Duration::from_millis(2)).await;
-        }
-    });
-    if let Err(error) = done {
-        errors += told(run, "run", &io::Error::from(error));
-    }
-    let stats = event_loop.handle().stats();
-    if (stats.items, stats.timers, stats.registrations) != (0, 0, 0) {
-        say!("{run} left on the loop: {stats:?}");
-        end(1);
-    }
-    errors
-}
-
-fn told(run: u32, name: &str, error: &io::Error) -> usize {
-    say!("{run} {name}: error {:?} {:?} {error}", error.raw_os_error(), error.kind());
-    1
-}
-
-fn steps() -> Vec<Step> {
+/// Returns what a run does, in order.
+pub fn steps() -> Vec<Step> {
     vec![
         ("tcp", Box::pin(tcp())),
         ("udp", Box::pin(udp())),
         ("unix", Box::pin(unix())),
+        ("descriptors", Box::pin(descriptors())),
         ("registers", Box::pin(registers())),
+        ("guest", Box::pin(guest())),
         ("timer", Box::pin(timer())),
         ("blocking", Box::pin(blocking())),
         ("remote", Box::pin(remote())),
@@ -193,6 +97,19 @@ async fn unix() -> io::Result<()> {
     Ok(())
 }
 
+/// Descriptors over a socket of the Unix kind, as messages.
+async fn descriptors() -> io::Result<()> {
+    let (one, other) = UnixStream::pair()?;
+    let (sender, receiver) = pipe()?;
+    let mut buf = [0; 1];
+    let fds = [sender.as_fd()];
+    let (sent, came) = try_join!(one.send_fds(b"x", &fds), other.recv_fds(&mut buf, 1))?;
+    assert_eq!((sent, came.len, came.fds.len()), (1, 1, 1));
+    drop((sender, came));
+    assert_eq!(receiver.read(&mut buf).await?, 0, "both duplicates are closed");
+    Ok(())
+}
+
 /// A registration that fails gives back what it was of, and is tried again.
 async fn registers() -> io::Result<()> {
     let (one, other) = std::os::unix::net::UnixStream::pair()?;
@@ -212,10 +129,39 @@ async fn registers() -> io::Result<()> {
         error = Some(e);
     }
     let mut got = [0; 1];
-    let n = std::io::Read::read(&mut &*socket.get_ref(), &mut got)?;
+    let n = std::io::Read::read(&mut socket.get_ref(), &mut got)?;
     assert_eq!((n, &got), (1, b"x"));
     let _ = socket.into_inner();
     failed.or(error).map_or(Ok(()), Err)
+}
+
+/// A loop inside this one: what fails is told by its turn, or by the source that waits for it.
+async fn guest() -> io::Result<()> {
+    let guest = Rc::new(EventLoop::<u32>::new()?.into_guest());
+    let handle = guest.handle();
+    drop(handle.spawn(async move {
+        for _ in 0..3 {
+            sleep(Duration::from_millis(1)).await;
+            handle.with(|count| *count += 1);
+        }
+    }));
+    let mut source = FdSource::new(Inside(guest.clone()), Interest::READABLE);
+    let mut count = 0;
+    while !guest.is_finished() {
+        source.next().await.expect("a source without end")?;
+        guest.turn(&mut count)?;
+    }
+    assert_eq!(count, 3);
+    Ok(())
+}
+
+/// A guest in the place of a descriptor.
+struct Inside(Rc<Guest<u32>>);
+
+impl AsFd for Inside {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 async fn timer() -> io::Result<()> {
@@ -264,6 +210,12 @@ async fn pipes() -> io::Result<()> {
     };
     try_join!(receiver.read_exact(&mut got), writing)?;
     assert_eq!(&got, b"pipe");
+    // Few bytes: neither side does a part of it.
+    assert_eq!(sender.write_vectored(&[IoSlice::new(b"pi"), IoSlice::new(b"pe")]).await?, 4);
+    let (mut head, mut tail) = ([0; 1], [0; 8]);
+    let mut bufs = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+    assert_eq!(receiver.read_vectored(&mut bufs).await?, 4);
+    assert_eq!((&head, &tail[..3]), (b"p", &b"ipe"[..]));
     Ok(())
 }
 
@@ -305,12 +257,4 @@ async fn file() -> io::Result<()> {
     written?;
     assert_eq!(read?, b"file");
     removed
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("/proc").count()
-}
-
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").expect("/proc").count()
 }
