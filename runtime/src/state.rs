@@ -114,6 +114,12 @@ impl StateCell {
         f()
     }
 
+    /// Whether `with` of this type would lend it now.
+    #[inline]
+    pub(crate) fn is_here<S: 'static>(&self) -> bool {
+        !self.pointer.get().is_null() && self.holds::<S>()
+    }
+
     /// Lends the state to `f`.
     #[inline]
     pub(crate) fn with<S: 'static, R>(&self, f: impl FnOnce(&mut S) -> R) -> Result<R, StateError> {
