@@ -117,7 +117,7 @@ impl Pulse {
         // So that nobody takes the place for that of what was before: Said Before.
         self.begin(NOTHING);
         self.named.set(place);
-        self.begin(mark);
+        self.mark.store(mark, Ordering::Release);
     }
 
     /// This item is polled, the next of the batch.
