@@ -55,6 +55,7 @@ const ATOMICS: &[&str] = &[
     "runtime/src/fork.rs",
     "runtime/src/kernel.rs",
     "runtime/src/running.rs",
+    "runtime/src/state.rs",
     "runtime/src/watchdog.rs",
     "runtime/src/watchdog/guard.rs",
     "runtime/src/watchdog/pulse.rs",

@@ -263,13 +263,13 @@ fn destructors_are_named_after_whom_they_destroy() {
     event_loop.block_on(task).unwrap().unwrap();
     assert_eq!(named.try_recv(), Ok(item("ends", ends)));
 
-    // Of the source of a callback that stops, and of one that is cancelled.
+    // Of the source of a callback that stops: the output of its item, which has ended.
     let source = SlowSource(Timer::after(Duration::ZERO), slow());
     let stops = line!() + 1;
     let builder = handle.item().label("stops");
     drop(builder.insert(source, |_, _, ()| Next::Stop).unwrap());
     event_loop.run(&mut ()).unwrap();
-    assert_eq!(named.try_recv(), Ok(item("stops", stops)));
+    assert_eq!(named.try_recv(), Ok(destructor("stops", stops)));
 
     // Of what is left when the loop is dropped.
     drop(waits_with(slow(), "left"));

@@ -1,7 +1,6 @@
 //! Any pollable descriptor: its readiness as a source, or awaited. Unix only.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -11,10 +10,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use loopline_runtime::budget;
-use loopline_runtime::registration::Direction;
+use loopline_runtime::registration::{Direction, Directions};
 
+use self::marks::Marks;
 use crate::adapter::Adapter;
-use crate::adapter::watch::Keys;
 
 #[cfg(feature = "fd")]
 pub use self::any::{Async, AsyncRegisterError};
@@ -33,6 +32,7 @@ mod futures_io;
 mod guard;
 #[cfg(feature = "fd")]
 pub(crate) mod held;
+mod marks;
 mod trigger;
 
 /// An event of a [`FdSource`]: what its descriptor is ready for.
@@ -102,16 +102,7 @@ pub struct FdSource<T: AsFd> {
     adapter: Adapter<T>,
     interest: Interest,
     trigger: Trigger,
-    /// Of a one-shot source: its event was told, and `rearm` was not called since.
-    spent: Cell<bool>,
-    /// Set by an event, cleared by `try_io`: nobody told the loop whether the descriptor is empty.
-    untold: Cell<bool>,
-    /// Ends that were told.
-    told: Cell<(bool, bool)>,
-    /// Set by an operation that did something (not one that read 0 bytes), cleared by an event.
-    progress: Cell<bool>,
-    /// Set when the registration failed or everything has ended: there are no more events.
-    over: bool,
+    marks: Marks,
 }
 
 impl<T: AsFd> FdSource<T> {
@@ -125,16 +116,7 @@ impl<T: AsFd> FdSource<T> {
         let adapter = Adapter::unready(fd);
         // Whoever made it may have duplicated it.
         adapter.lend();
-        Self {
-            adapter,
-            interest,
-            trigger,
-            spent: Cell::new(false),
-            untold: Cell::new(true),
-            told: Cell::new((false, false)),
-            progress: Cell::new(false),
-            over: false,
-        }
+        Self { adapter, interest, trigger, marks: Marks::new() }
     }
 
     /// Returns the descriptor.
@@ -159,16 +141,15 @@ impl<T: AsFd> FdSource<T> {
     /// Changes what is watched for.
     pub fn set_interest(&mut self, interest: Interest) {
         self.interest = interest;
-        self.untold.set(true);
-        self.told.set((false, false));
-        self.spent.set(false);
+        self.marks.set(Marks::TOLD_READ | Marks::TOLD_WRITE | Marks::SPENT, false);
+        self.marks.set(Marks::UNTOLD, true);
     }
 
     /// Lets the next event come, of a source with [`Trigger::OneShot`]; of any other, has the system say
     /// again what is ready.
     pub fn rearm(&self) {
-        self.spent.set(false);
-        self.untold.set(true);
+        self.marks.set(Marks::SPENT, false);
+        self.marks.set(Marks::UNTOLD, true);
     }
 
     /// Tries an operation that must not block, and notes if it would have.
@@ -180,6 +161,7 @@ impl<T: AsFd> FdSource<T> {
     ///
     /// What the operation returns. `WouldBlock` is not a failure: the next event comes when it is
     /// worth trying again.
+    #[inline]
     pub fn try_io<R: 'static>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         self.try_io_for(self.interest, op)
     }
@@ -189,6 +171,7 @@ impl<T: AsFd> FdSource<T> {
     /// # Errors
     ///
     /// What the operation returns.
+    #[inline]
     pub fn try_io_for<R: 'static>(
         &self,
         interest: Interest,
@@ -198,18 +181,17 @@ impl<T: AsFd> FdSource<T> {
         let nothing = |done: &R| (done as &dyn Any).downcast_ref::<usize>() == Some(&0);
         // A write tells nothing of how much is left to read, and is called for anyway while there is room.
         if interest.is_readable() || !self.interest.is_readable() {
-            self.progress.set(result.as_ref().is_ok_and(|done| !nothing(done)));
+            self.marks.set(Marks::PROGRESS, result.as_ref().is_ok_and(|done| !nothing(done)));
         }
-        let mut directions = interest.directions();
-        let (Some(direction), None) = (directions.next(), directions.next()) else {
+        if interest.directions().nth(1).is_some() {
             // Only the poller knows which would block: it is asked before the next event.
             return result;
-        };
+        }
         if self.trigger != Trigger::Foreign {
-            self.untold.set(false);
+            self.marks.set(Marks::UNTOLD, false);
         }
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.adapter.registration().clear_open(direction);
+            self.adapter.registration().clear_open(interest.set());
         }
         result
     }
@@ -230,29 +212,32 @@ impl<T: AsFd> FdSource<T> {
     /// What is ready and was not told.
     fn ready(&self) -> Option<Readiness> {
         let registration = self.adapter.registration();
-        let (told_read, told_write) = self.told.get();
-        let open =
-            |direction| self.interest.has(direction) && registration.is_open_ready(direction);
-        let closed = |direction| self.interest.has(direction) && registration.is_closed(direction);
+        let (told_read, told_write) = self.told();
+        let open = Readiness::of(registration.open() & self.interest.set());
+        let closed = registration.closed() & self.interest.set();
         // Some ends are told to those alone who wait for priority data.
-        let read_closed = closed(Direction::Read) || closed(Direction::Priority);
+        let read_closed = closed.has(Direction::Read) || closed.has(Direction::Priority);
         // An end that was told is no news, a descriptor at its end stays readable for ever; but there may
         // be more to read before it, as long as reading goes on.
-        let more = self.progress.get();
+        let more = self.marks.any(Marks::PROGRESS);
         let ready = Readiness {
-            readable: open(Direction::Read) && (!told_read || more),
-            writable: open(Direction::Write) && !told_write,
+            readable: open.readable && (!told_read || more),
+            writable: open.writable && !told_write,
             read_closed: read_closed && !told_read,
-            write_closed: closed(Direction::Write) && !told_write,
-            priority: open(Direction::Priority) && !told_read,
-            error: open(Direction::Error),
+            write_closed: closed.has(Direction::Write) && !told_write,
+            priority: open.priority && !told_read,
+            error: open.error,
         };
         ready.any().then_some(ready)
     }
 
+    fn told(&self) -> (bool, bool) {
+        (self.marks.any(Marks::TOLD_READ), self.marks.any(Marks::TOLD_WRITE))
+    }
+
     /// Whether the end of all that is watched was told.
     fn is_over(&self) -> bool {
-        let (told_read, told_write) = self.told.get();
+        let (told_read, told_write) = self.told();
         let watched = |direction, told: bool| self.interest.has(direction) && !told;
         let reads = [Direction::Read, Direction::Priority].map(|way| watched(way, told_read));
         !reads.contains(&true)
@@ -262,11 +247,10 @@ impl<T: AsFd> FdSource<T> {
 
     /// Registers, or has the poller say again what is ready, if nobody told the loop.
     fn refresh(&self) -> io::Result<()> {
-        let registered = self.adapter.registration().is_registered();
-        if registered && !self.untold.replace(false) {
+        if !self.marks.any(Marks::NEW | Marks::UNTOLD) {
             return Ok(());
         }
-        self.untold.set(false);
+        self.marks.set(Marks::NEW | Marks::UNTOLD, false);
         if self.is_over() {
             return Ok(());
         }
@@ -274,27 +258,44 @@ impl<T: AsFd> FdSource<T> {
     }
 
     /// Notes that an event is told.
+    #[inline]
     fn tell(&self, event: Readiness) {
-        let (read, write) = self.told.get();
-        self.told.set((read || event.read_closed, write || event.write_closed));
-        self.progress.set(false);
+        if event.read_closed {
+            self.marks.set(Marks::TOLD_READ, true);
+        }
+        if event.write_closed {
+            self.marks.set(Marks::TOLD_WRITE, true);
+        }
+        self.marks.set(Marks::PROGRESS, false);
         match self.trigger {
             // Errors alone have no end that could be told: asked again, they would be told for ever.
             Trigger::Level if self.interest == Interest::ERROR => {
                 self.adapter.registration().clear_open(Direction::Error);
             }
-            Trigger::Edge => {
-                for direction in self.interest.directions() {
-                    self.adapter.registration().clear_open(direction);
-                }
-            }
-            Trigger::OneShot => self.spent.set(true),
-            Trigger::Level | Trigger::Foreign => self.untold.set(true),
+            Trigger::Edge => self.adapter.registration().clear_open(self.interest.set()),
+            Trigger::OneShot => self.marks.set(Marks::SPENT, true),
+            Trigger::Level | Trigger::Foreign => self.marks.set(Marks::UNTOLD, true),
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Readiness>>> {
-        if !self.spent.get() {
+    #[inline]
+    fn poll_wait(&self, cx: &Context<'_>) -> Poll<Option<io::Result<Readiness>>> {
+        match self.adapter.registration().wait_last(self.interest.set(), cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => {
+                self.marks.set(Marks::OVER, true);
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    /// As `poll_next`, with everything that may be the matter.
+    #[cold]
+    fn poll_rare(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Readiness>>> {
+        if self.marks.any(Marks::OVER) {
+            return Poll::Ready(None);
+        }
+        if !self.marks.any(Marks::SPENT) {
             self.refresh()?;
             if let Some(ready) = self.ready() {
                 self.tell(ready);
@@ -302,17 +303,29 @@ impl<T: AsFd> FdSource<T> {
             }
         }
         if self.is_over() {
-            self.over = true;
             return Poll::Ready(None);
         }
-        if !self.spent.get() {
-            self.adapter.wait_any(self.interest, &mut Keys::last_poller(), cx)?;
+        if self.marks.any(Marks::SPENT) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        self.poll_wait(cx)
     }
 }
 
 impl Readiness {
+    /// Of these directions, none of which has ended.
+    #[inline]
+    fn of(open: Directions) -> Self {
+        Self {
+            readable: open.has(Direction::Read),
+            writable: open.has(Direction::Write),
+            read_closed: false,
+            write_closed: false,
+            priority: open.has(Direction::Priority),
+            error: open.has(Direction::Error),
+        }
+    }
+
     fn any(self) -> bool {
         let ends = self.read_closed || self.write_closed;
         self.readable || self.writable || ends || self.priority || self.error
@@ -324,16 +337,26 @@ impl<T: AsFd> Unpin for FdSource<T> {}
 impl<T: AsFd> Stream for FdSource<T> {
     type Item = io::Result<Readiness>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    #[inline(always)] // into the callback's poll, whose loop it is
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let permit = ready!(budget::poll_proceed(cx));
-        if self.over {
-            return Poll::Ready(None);
+        let registration = self.adapter.registration();
+        let watched = self.interest.set();
+        if !self.marks.any(!Marks::PROGRESS) && (registration.closed() & watched).is_empty() {
+            // As nearly always: there is nothing to tell but readiness.
+            let open = registration.open() & watched;
+            if open.is_empty() {
+                return self.poll_wait(cx);
+            }
+            permit.spend();
+            let event = Readiness::of(open);
+            self.tell(event);
+            return Poll::Ready(Some(Ok(event)));
         }
-        let event = ready!(self.poll_event(cx));
+        let event = ready!(self.poll_rare(cx));
         match &event {
             Some(Ok(_)) => permit.spend(),
-            Some(Err(_)) => self.over = true,
-            None => {}
+            Some(Err(_)) | None => self.marks.set(Marks::OVER, true),
         }
         Poll::Ready(event)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 
-use loopline_runtime::registration::{Direction, Registration};
+use loopline_runtime::registration::{Direction, Directions, Each, Registration};
 
 /// What to watch a source for. Sets are joined by `|`.
 ///
@@ -16,68 +16,74 @@ use loopline_runtime::registration::{Direction, Registration};
 /// assert!(both.is_readable() && both.is_writable());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Interest(u8);
+pub struct Interest(Directions);
 
 impl Interest {
     /// Something to read, or the end.
-    pub const READABLE: Self = Self(1);
+    pub const READABLE: Self = Self(Directions::of(Direction::Read));
     /// Room to write, or nobody left to read it.
-    pub const WRITABLE: Self = Self(1 << 1);
+    pub const WRITABLE: Self = Self(Directions::of(Direction::Write));
     /// Priority data, such as TCP's urgent byte.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub const PRIORITY: Self = Self(1 << 2);
+    pub const PRIORITY: Self = Self(Directions::of(Direction::Priority));
     /// An error to be asked for, such as a message in a socket's error queue.
-    pub const ERROR: Self = Self(1 << 3);
+    pub const ERROR: Self = Self(Directions::of(Direction::Error));
 
     /// Returns what either holds.
     #[must_use]
     pub const fn add(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self(self.0.union(other.0))
     }
 
     /// Returns what this holds and the other does not; `None` if that is nothing.
     #[must_use]
     pub fn remove(self, other: Self) -> Option<Self> {
-        let rest = self.0 & !other.0;
-        (rest != 0).then_some(Self(rest))
+        let rest = self.0.without(other.0);
+        (!rest.is_empty()).then_some(Self(rest))
     }
 
     /// Whether it holds [`Interest::READABLE`].
     #[must_use]
     pub const fn is_readable(self) -> bool {
-        self.0 & Self::READABLE.0 != 0
+        self.0.has(Direction::Read)
     }
 
     /// Whether it holds [`Interest::WRITABLE`].
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.0 & Self::WRITABLE.0 != 0
+        self.0.has(Direction::Write)
     }
 
     /// Whether it holds [`Interest::PRIORITY`].
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[must_use]
     pub const fn is_priority(self) -> bool {
-        self.0 & Self::PRIORITY.0 != 0
+        self.0.has(Direction::Priority)
     }
 
     /// Whether it holds [`Interest::ERROR`].
     #[must_use]
     pub const fn is_error(self) -> bool {
-        self.0 & Self::ERROR.0 != 0
+        self.0.has(Direction::Error)
     }
 
     pub(crate) fn has(self, direction: Direction) -> bool {
-        self.0 & bit(direction) != 0
+        self.0.has(direction)
     }
 
     /// Whether all of the other is in this.
     pub(crate) fn holds(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+        self.0.holds(other.0)
     }
 
-    pub(crate) fn directions(self) -> impl Iterator<Item = Direction> {
-        DIRECTIONS.into_iter().filter(move |direction| self.has(*direction))
+    #[inline]
+    pub(crate) fn set(self) -> Directions {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn directions(self) -> Each {
+        self.0.into_iter()
     }
 
     /// What to ask the poller for. Errors are told always, but it wants to be asked for something.
@@ -90,19 +96,6 @@ impl Interest {
         ];
         let wanted = wanted.into_iter().filter(|(own, _)| self.holds(*own)).map(|(_, its)| its);
         wanted.reduce(|all, one| all | one).unwrap_or(mio::Interest::READABLE)
-    }
-}
-
-const DIRECTIONS: [Direction; 4] =
-    [Direction::Read, Direction::Write, Direction::Priority, Direction::Error];
-
-const fn bit(direction: Direction) -> u8 {
-    match direction {
-        Direction::Read => 1,
-        Direction::Write => 1 << 1,
-        Direction::Priority => 1 << 2,
-        Direction::Error => 1 << 3,
-        _ => 0,
     }
 }
 
@@ -122,8 +115,15 @@ impl BitOrAssign for Interest {
 
 impl fmt::Debug for Interest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 4] = ["READABLE", "WRITABLE", "PRIORITY", "ERROR"];
-        names(f, self.0, &NAMES)
+        names(
+            f,
+            self.directions().map(|direction| match direction {
+                Direction::Read => "READABLE",
+                Direction::Write => "WRITABLE",
+                Direction::Priority => "PRIORITY",
+                _ => "ERROR",
+            }),
+        )
     }
 }
 
@@ -196,16 +196,14 @@ impl Ready {
     /// Reads from a ledger what it knows of an interest.
     pub(crate) fn of(registration: &Registration, interest: Interest) -> Self {
         let mut ready = 0;
-        for direction in interest.directions() {
-            if registration.is_open_ready(direction) {
-                ready |= open(direction);
-            }
-            if registration.is_closed(direction) {
-                ready |= match direction {
-                    Direction::Write => Self::WRITE_CLOSED.0,
-                    _ => Self::READ_CLOSED.0,
-                };
-            }
+        for direction in registration.open() & interest.set() {
+            ready |= open(direction);
+        }
+        for direction in registration.closed() & interest.set() {
+            ready |= match direction {
+                Direction::Write => Self::WRITE_CLOSED.0,
+                _ => Self::READ_CLOSED.0,
+            };
         }
         Self(ready)
     }
@@ -218,13 +216,14 @@ impl Ready {
             Direction::Write => Self::WRITE_CLOSED.0,
             _ => 0,
         };
-        DIRECTIONS.into_iter().filter(move |way| self.0 & (open(*way) | ended(*way)) != 0)
+        let is_in = move |way: &Direction| self.0 & (open(*way) | ended(*way)) != 0;
+        Directions::ALL.into_iter().filter(is_in)
     }
 
     /// The directions of it that are ready, their ends apart.
     #[cfg(feature = "fd")]
     pub(crate) fn open(self) -> impl Iterator<Item = Direction> {
-        DIRECTIONS.into_iter().filter(move |direction| self.0 & open(*direction) != 0)
+        Directions::ALL.into_iter().filter(move |way| self.0 & open(*way) != 0)
     }
 }
 
@@ -275,14 +274,14 @@ impl fmt::Debug for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [&str; 6] =
             ["READABLE", "WRITABLE", "READ_CLOSED", "WRITE_CLOSED", "PRIORITY", "ERROR"];
-        names(f, self.0, &NAMES)
+        let held = NAMES.iter().enumerate().filter(|(index, _)| self.0 & (1 << index) != 0);
+        names(f, held.map(|(_, name)| *name))
     }
 }
 
-fn names(f: &mut fmt::Formatter<'_>, bits: u8, names: &[&str]) -> fmt::Result {
-    let held = names.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
+fn names(f: &mut fmt::Formatter<'_>, held: impl Iterator<Item = &'static str>) -> fmt::Result {
     let mut between = "";
-    for (_, name) in held {
+    for name in held {
         write!(f, "{between}{name}")?;
         between = " | ";
     }

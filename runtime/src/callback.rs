@@ -35,7 +35,7 @@ pub use crate::phase::{
     AfterPark, BeforePark, Idle, IdleTime, after_park, before_park, idle, idle_once,
 };
 
-use crate::current::with_loop;
+use crate::current::with_current;
 use crate::shared::Shared;
 
 /// What a callback wants next.
@@ -74,7 +74,6 @@ pub enum Next {
 pub(crate) struct ForEach<Src, F, S> {
     source: Option<Src>,
     callback: F,
-    loop_id: u64,
     /// Events one poll may deliver, also of sources that keep no budget themselves.
     events: u32,
     state: PhantomData<fn(&mut S)>,
@@ -84,8 +83,8 @@ pub(crate) struct ForEach<Src, F, S> {
 impl<Src, F, S> Unpin for ForEach<Src, F, S> {}
 
 impl<Src, F, S> ForEach<Src, F, S> {
-    pub(crate) fn new(source: Src, callback: F, loop_id: u64, events: u32) -> Self {
-        Self { source: Some(source), callback, loop_id, events, state: PhantomData }
+    pub(crate) fn new(source: Src, callback: F, events: u32) -> Self {
+        Self { source: Some(source), callback, events, state: PhantomData }
     }
 
     /// Returns the source of a callback that was never polled.
@@ -104,18 +103,31 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Src> {
         let this = self.get_mut();
-        let Some(source) = this.source.as_mut() else {
+        // Items are polled inside turns of their loop only.
+        with_current(|shared| {
+            this.poll_in(shared.expect("a callback runs inside a turn of its loop"), cx)
+        })
+    }
+}
+
+impl<Src, F, S> ForEach<Src, F, S>
+where
+    Src: Stream + Unpin,
+    F: FnMut(Src::Item, &mut Src, &mut S) -> Next,
+    S: 'static,
+{
+    #[inline(always)] // one call
+    fn poll_in(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<Src> {
+        let Some(source) = self.source.as_mut() else {
             unreachable!("a task is not polled after it gave its output");
         };
-        for _ in 0..this.events {
+        for _ in 0..self.events {
             let Some(event) = ready!(Pin::new(&mut *source).poll_next(cx)) else {
-                return Poll::Ready(take(&mut this.source));
+                return Poll::Ready(take(&mut self.source));
             };
-            let callback = &mut this.callback;
-            let next = with_loop(this.loop_id, |shared| deliver(shared, event, source, callback));
-            match next {
+            match deliver(shared, event, source, &mut self.callback) {
                 Some(Next::Keep) => {}
-                Some(Next::Stop) => return Poll::Ready(take(&mut this.source)),
+                Some(Next::Stop) => return Poll::Ready(take(&mut self.source)),
                 Some(Next::Pause) | None => break,
             }
         }
@@ -131,15 +143,18 @@ fn take<Src>(source: &mut Option<Src>) -> Src {
 }
 
 /// Calls the closure with the state lent. `None`: it cancelled its own item by a control.
+#[inline(always)] // one call
 fn deliver<Src: Stream, S: 'static>(
-    shared: Option<&Shared>,
+    shared: &Shared,
     event: Src::Item,
     source: &mut Src,
     callback: &mut impl FnMut(Src::Item, &mut Src, &mut S) -> Next,
 ) -> Option<Next> {
-    // Items are polled inside turns only, and a turn parks the state.
-    let shared = shared.expect("a callback runs inside a turn of its loop");
-    let next = shared.state.with(|state| callback(event, source, state)).expect("a turn lends it");
+    if !shared.state.is_here::<S>() {
+        // Apart, and with the event: nobody else has to drop it, so it stays in registers.
+        not_lent(event);
+    }
+    let next = shared.state.with(|state| callback(event, source, state)).expect("it is here");
     let slot = shared.running_slot.get();
     match next {
         Next::Keep if shared.home.queue.wants_to_stop(slot) => None,
@@ -149,4 +164,10 @@ fn deliver<Src: Stream, S: 'static>(
         }
         next => Some(next),
     }
+}
+
+/// A turn lends the state, and `with` gives it back: so who polls the source keeps it.
+#[cold]
+fn not_lent<Event>(_event: Event) -> ! {
+    panic!("the state is lent while a source is polled")
 }

@@ -72,6 +72,18 @@ impl<T: ?Sized> Counted<T> {
         unsafe { self.value.cast::<Cell<usize>>().sub(1).as_ref() }
     }
 
+    /// Returns the beginning of the value.
+    ///
+    /// # Safety
+    ///
+    /// The value begins with an `H`.
+    #[inline]
+    pub(crate) unsafe fn beginning<H>(&self) -> &H {
+        // SAFETY: Counted: this is one of those that keep the value, so it is there as long as this is
+        // borrowed, and only shared references are made. The caller's: its first bytes are an `H`.
+        unsafe { self.value.cast::<H>().as_ref() }
+    }
+
     /// Whether this is the only reference.
     #[inline]
     pub(crate) fn is_last(&self) -> bool {

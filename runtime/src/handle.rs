@@ -371,7 +371,7 @@ impl<S: 'static> ItemBuilder<S> {
         let loop_id = self.handle.loop_id;
         with_loop(loop_id, |shared| {
             let events = shared.map_or(0, |shared| shared.config.operations);
-            let for_each = ForEach::new(source, callback, loop_id, events);
+            let for_each = ForEach::new(source, callback, events);
             insert(shared, for_each, self.meta, Start::NextTurn)
         })
         .map_err(|(for_each, kind, _)| InsertError::new(for_each.into_source(), kind))

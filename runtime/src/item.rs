@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 
 use crate::counted::Counted;
 use crate::labels;
-use crate::running::Running;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -190,9 +189,7 @@ pub(crate) trait Item {
 
     /// Polls the future. Ready: it is dropped and its output in place; a panic of the future is its
     /// output.
-    ///
-    /// Writes its id to `running` first: here, where it costs no call of its own.
-    fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()>;
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Drops the future of an item at rest. What the destructor panics with becomes its output.
     fn cancel(&self);

@@ -47,7 +47,7 @@ impl Shared {
             Err(kind) => return Err((future, kind, meta)),
         };
         let background = meta.background;
-        let id = self.take_id(slot, meta.place);
+        let id = self.take_id();
         let task = Task::new(future, id, slot, self.home.number.get() as u16, meta);
         self.start(slot, task::item(task.clone()), background, start);
         Ok(task)
@@ -119,7 +119,8 @@ impl Shared {
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
         let mut cx = Context::from_waker(&waker);
-        let polled = item.poll(&mut cx, witness.running(self.own_running()));
+        witness.runs(item.header(), self.own_running());
+        let polled = item.poll(&mut cx);
         self.running_slot.set(NONE);
         if polled.is_ready() || entry.cancel_requested() {
             return self.end(slot, ManuallyDrop::into_inner(item), polled);
@@ -178,6 +179,9 @@ impl Shared {
     /// Drops the last reference to an item; its output's destructor is user code.
     fn drop_item(&self, item: Counted<dyn Item>) {
         let (id, place) = (item.header().id, item.header().place);
+        if let Some(watch) = &self.watch {
+            watch.drops_output(item.header());
+        }
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(item))) {
             self.unobserved(&format!("the output of item {id} made at {place}"), payload);
         }

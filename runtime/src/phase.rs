@@ -10,7 +10,7 @@ use futures_core::Stream;
 
 use crate::budget;
 use crate::current::{with_current, with_loop};
-use crate::phases::Phase;
+use crate::phases::{Key, Phase};
 use crate::shared::Shared;
 
 /// A stream's place in a loop's phase; bound at the first poll.
@@ -18,7 +18,7 @@ use crate::shared::Shared;
 struct Place {
     phase: Phase,
     /// The loop and the key in it.
-    bound: Option<(u64, u64)>,
+    bound: Option<(u64, Key)>,
     /// !Send: the loop is found by way of this thread.
     _thread: PhantomData<*const ()>,
 }

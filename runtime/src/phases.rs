@@ -1,13 +1,18 @@
 //! The three phases around the run phase, and who waits for them: before park, after park, idle.
 //!
 //! Keeps entries only; the turn fires them and the streams in `phase` wait on them. An entry fires at
-//! most once for each time its stream waited.
+//! most once for each time its stream waited. Finding one takes the same time however many there are.
 
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
 
 use crate::clock::Nanos;
 use crate::wake;
+
+pub(crate) use self::entries::Key;
+use self::entries::{Entries, Entry};
+
+mod entries;
 
 /// A moment of the turn that a stream can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,26 +22,13 @@ pub(crate) enum Phase {
     Idle,
 }
 
-/// One stream that waits for a phase.
-#[derive(Debug)]
-struct Entry {
-    key: u64,
-    /// The item whose poll waited last; it is run in the phase itself.
-    slot: u32,
-    /// Set while the stream waits.
-    waker: Option<Waker>,
-    /// Set by the phase, cleared by the stream.
-    fired: bool,
-}
-
 /// The entries of one loop.
 #[derive(Debug, Default)]
 pub(crate) struct Phases {
-    /// By phase, in order of creation.
-    entries: [RefCell<Vec<Entry>>; 3],
+    /// By phase.
+    entries: [RefCell<Entries>; 3],
     /// How many entries of each phase wait now.
     waiting: [Cell<usize>; 3],
-    next_key: Cell<u64>,
     /// Counts what ran before or after a wait.
     pub(crate) around_waits: Cell<u64>,
     /// What the idle phase tells: the next deadline, if there is one.
@@ -50,23 +42,14 @@ impl Phases {
         self.waiting[phase as usize].get() != 0
     }
 
-    pub(crate) fn add(&self, phase: Phase) -> u64 {
-        let key = self.next_key.get();
-        self.next_key.set(key + 1);
-        self.entries[phase as usize].borrow_mut().push(Entry {
-            key,
-            slot: crate::run_queue::NONE,
-            waker: None,
-            fired: false,
-        });
-        key
+    /// Makes an entry, the last in order, that does not wait yet.
+    pub(crate) fn add(&self, phase: Phase) -> Key {
+        self.entries[phase as usize].borrow_mut().push()
     }
 
     /// Removes an entry. Returns its waker, to be dropped with nothing borrowed.
-    pub(crate) fn remove(&self, phase: Phase, key: u64) -> Option<Waker> {
-        let mut entries = self.entries[phase as usize].borrow_mut();
-        let index = entries.iter().position(|entry| entry.key == key)?;
-        let waker = entries.remove(index).waker;
+    pub(crate) fn remove(&self, phase: Phase, key: Key) -> Option<Waker> {
+        let waker = self.entries[phase as usize].borrow_mut().remove(key)?.waker;
         self.count(phase, waker.is_some(), false);
         waker
     }
@@ -76,13 +59,13 @@ impl Phases {
     pub(crate) fn poll(
         &self,
         phase: Phase,
-        key: u64,
+        key: Key,
         slot: u32,
         waker: &Waker,
     ) -> Result<(), Option<Waker>> {
         let waker = wake::copy(waker);
         let mut entries = self.entries[phase as usize].borrow_mut();
-        let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) else {
+        let Some(entry) = entries.get(key) else {
             return Err(Some(waker));
         };
         if std::mem::take(&mut entry.fired) {
@@ -96,10 +79,10 @@ impl Phases {
     }
 
     /// Returns the keys of the entries that wait now, in the order they fire.
-    pub(crate) fn due(&self, phase: Phase) -> Vec<u64> {
+    pub(crate) fn due(&self, phase: Phase) -> Vec<Key> {
         let entries = self.entries[phase as usize].borrow();
-        let waiting = entries.iter().filter(|entry| entry.waker.is_some()).map(|entry| entry.key);
-        let mut keys: Vec<u64> = waiting.collect();
+        let mut keys = Vec::with_capacity(self.waiting[phase as usize].get());
+        keys.extend(entries.iter().filter(|(_, entry)| entry.waker.is_some()).map(|(key, _)| key));
         if phase == Phase::AfterPark {
             // Nested like brackets: what prepared last is told first.
             keys.reverse();
@@ -112,15 +95,15 @@ impl Phases {
     pub(crate) fn fire(
         &self,
         phase: Phase,
-        key: u64,
+        key: Key,
         may_run: impl FnOnce(u32, &Waker) -> bool,
     ) -> Option<(Waker, u32)> {
         let mut entries = self.entries[phase as usize].borrow_mut();
-        let entry = entries.iter_mut().find(|entry| entry.key == key)?;
-        let waker = entry.waker.take_if(|waker| may_run(entry.slot, waker))?;
-        entry.fired = true;
+        let Entry { slot, waker, fired } = entries.get(key)?;
+        let waker = waker.take_if(|waker| may_run(*slot, waker))?;
+        *fired = true;
         self.count(phase, true, false);
-        Some((waker, entry.slot))
+        Some((waker, *slot))
     }
 
     fn count(&self, phase: Phase, before: bool, after: bool) {

@@ -21,7 +21,7 @@ use crate::clock::{NEVER, Nanos};
 use crate::fork::Stamp;
 use crate::wake::Word;
 
-pub use ledger::{Direction, WaitKey};
+pub use ledger::{Direction, Directions, Each, WaitKey};
 pub(crate) use ledger::{Ledger, Ready};
 
 mod ledger;

@@ -11,7 +11,7 @@ use std::task::Context;
 
 use mio::{Registry, Token};
 
-pub use crate::reactor::{Direction, WaitKey};
+pub use crate::reactor::{Direction, Directions, Each, WaitKey};
 
 use crate::current::with_current;
 use crate::reactor::{Ledger, Ready};
@@ -69,17 +69,18 @@ impl Registration {
         self.ledger.is_ready(direction)
     }
 
-    /// Whether the source is believed ready in this direction, its end apart.
-    #[must_use]
-    pub fn is_open_ready(&self, direction: Direction) -> bool {
-        self.ledger.is_open_ready(direction)
-    }
-
-    /// Whether the poller said that this direction is closed for good.
+    /// The directions in which the source is believed ready, their ends apart.
     #[inline]
     #[must_use]
-    pub fn is_closed(&self, direction: Direction) -> bool {
-        self.ledger.is_closed(direction)
+    pub fn open(&self) -> Directions {
+        self.ledger.open()
+    }
+
+    /// The directions that the poller said are closed for good.
+    #[inline]
+    #[must_use]
+    pub fn closed(&self) -> Directions {
+        self.ledger.closed()
     }
 
     /// Notes that an operation just saw WouldBlock in this direction.
@@ -92,8 +93,8 @@ impl Registration {
 
     /// Notes a short read of a stream: it would block now, unless it is closed.
     #[inline]
-    pub fn clear_open(&self, direction: Direction) {
-        self.ledger.clear(direction);
+    pub fn clear_open(&self, directions: impl Into<Directions>) {
+        self.ledger.clear(directions.into());
     }
 
     /// Believes again that both directions are ready, until an operation says otherwise: for a socket
@@ -191,16 +192,16 @@ impl Registration {
         self.ledger.is_watched(direction)
     }
 
-    /// Notes that the poller was asked for this direction, by `register` or `change`.
+    /// Notes that the poller was asked for these directions, by `register` or `change`.
     ///
     /// # Errors
     ///
     /// If the source's event loop is gone: nothing would ever wake.
-    pub fn watch(&self, direction: Direction) -> io::Result<()> {
+    pub fn watch(&self, directions: impl Into<Directions>) -> io::Result<()> {
         if self.ledger.is_orphan() {
             return Err(loop_gone());
         }
-        self.ledger.watch(direction);
+        self.ledger.watch(directions.into());
         Ok(())
     }
 
@@ -249,6 +250,33 @@ impl Registration {
     pub fn wait(&self, direction: Direction, key: &mut WaitKey, cx: &Context<'_>) {
         debug_assert!(self.is_watched(direction), "nothing would wake this");
         drop(self.ledger.wait(direction, key, cx.waker()));
+    }
+
+    /// Waits in each of these directions, which must be watched, in the place of the last who did by this:
+    /// as [`WaitKey::last_poller`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Registration::check_loop`], or if the source's event loop is gone: nothing would ever wake.
+    #[inline]
+    pub fn wait_last(&self, directions: Directions, cx: &Context<'_>) -> io::Result<()> {
+        const READ: Directions = Directions::of(Direction::Read);
+        if directions == READ && self.wait_alone(Direction::Read, &mut WaitKey::last_poller(), cx) {
+            return Ok(());
+        }
+        self.wait_last_of_each(directions, cx)
+    }
+
+    #[cold]
+    fn wait_last_of_each(&self, directions: Directions, cx: &Context<'_>) -> io::Result<()> {
+        self.check_loop(cx)?;
+        if self.ledger.is_orphan() {
+            return Err(loop_gone());
+        }
+        for direction in directions {
+            self.wait(direction, &mut WaitKey::last_poller(), cx);
+        }
+        Ok(())
     }
 
     /// Ends a wait. A key that does not wait is fine.

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::panic::{Location, catch_unwind};
+use std::panic::catch_unwind;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -88,7 +88,6 @@ pub(crate) struct Shared {
     next_id: Cell<u64>,
     /// Where the block of ids ends that `next_id` is in. Zero where there is a watchdog: then see the next.
     end_of_ids: Cell<u64>,
-    end_of_watched_ids: Cell<u64>,
     /// How many destructors of cancelled items run inside each other now.
     pub(crate) cancelling: Cell<u32>,
     /// Cancelled items whose futures the outermost of them drops.
@@ -201,7 +200,6 @@ impl Shared {
             polled_children: RefCell::default(),
             next_id: Cell::new(0),
             end_of_ids: Cell::new(0),
-            end_of_watched_ids: Cell::new(0),
             cancelling: Cell::new(0),
             doomed: RefCell::default(),
             more_events: Cell::new(false),
@@ -222,45 +220,24 @@ impl Shared {
         self.this.clone()
     }
 
-    /// Takes the next id, for the item in `slot`.
+    /// Takes the next id.
     #[inline]
-    pub(crate) fn take_id(&self, slot: u32, place: &'static Location<'static>) -> TaskId {
+    pub(crate) fn take_id(&self) -> TaskId {
         let id = self.next_id.get();
         if id >= self.end_of_ids.get() {
-            return self.take_watched_id(id, slot, place);
+            return self.take_first_id();
         }
         self.next_id.set(id + 1);
         TaskId(id)
     }
 
-    /// Takes an id and tells the watchdog of the item. Where there is one, blocks of ids end before they
-    /// begin; so nobody else is asked whether there is.
-    #[inline(never)]
-    fn take_watched_id(&self, id: u64, slot: u32, place: &'static Location<'static>) -> TaskId {
-        if let Some(watch) = &self.watch {
-            if id != self.end_of_watched_ids.get() && watch.names_again(slot, id, place) {
-                self.next_id.set(id + 1);
-                return TaskId(id);
-            }
-        }
-        self.take_id_slowly(id, slot, place)
-    }
-
-    /// As `take_watched_id`, where a block begins or the watchdog has to be told more.
-    #[inline(never)]
-    fn take_id_slowly(&self, mut id: u64, slot: u32, place: &'static Location<'static>) -> TaskId {
-        let is_watched = self.watch.is_some();
-        let end = if is_watched { &self.end_of_watched_ids } else { &self.end_of_ids };
-        if id == end.get() {
-            let block = take_ids();
-            id = block.start;
-            end.set(block.end);
-        }
-        self.next_id.set(id + 1);
-        if let Some(watch) = &self.watch {
-            watch.names(slot, id, place);
-        }
-        TaskId(id)
+    /// Takes the first id of the next block.
+    #[cold]
+    fn take_first_id(&self) -> TaskId {
+        let block = take_ids();
+        self.next_id.set(block.start + 1);
+        self.end_of_ids.set(block.end);
+        TaskId(block.start)
     }
 
     /// Where polls write whose they are, unless a watchdog has a place for it.

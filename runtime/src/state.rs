@@ -1,8 +1,12 @@
 //! Borrowed pointers with a scope: the lending cell for the user's state, and the pointer to the
-//! loop that runs on this thread. The only two places where a plain reference becomes a raw pointer.
+//! loop that runs on this thread; and what one thread names to another. The only places where a plain
+//! reference becomes a raw pointer.
 //!
 //! Invariant (Scope): a pointer is in a cell only during the call that put it there, and that call
 //! holds the reference it was made from; a guard takes it out again, on unwind too.
+//!
+//! Invariant (For Ever): a pointer in a `Published` is null, or was made from a reference to something that
+//! lives for ever.
 //!
 //! Invariant (Lent Once): the state's pointer is taken out of its cell while a closure uses it, so
 //! no second `&mut` to the state can be made meanwhile.
@@ -10,6 +14,7 @@
 use std::any::TypeId;
 use std::cell::Cell;
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A reference that is set for the time of a call. Lives in a thread-local.
 pub(crate) struct Scoped<T> {
@@ -40,6 +45,28 @@ impl<T> Scoped<T> {
         // SAFETY: Scope: a pointer that is not null belongs to a `scope` call further up this
         // thread's stack, which holds the reference for longer than `f` runs.
         f(unsafe { self.current.get().as_ref() })
+    }
+}
+
+/// Something that lives for ever, named by one thread to another.
+pub(crate) struct Published<T: 'static>(AtomicPtr<T>);
+
+impl<T: Sync> Published<T> {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, value: Option<&'static T>) {
+        let pointer = value.map_or(ptr::null(), ptr::from_ref);
+        // Release: pairs with the Acquire load below.
+        self.0.store(pointer.cast_mut(), Ordering::Release);
+    }
+
+    pub(crate) fn get(&self) -> Option<&'static T> {
+        let pointer = self.0.load(Ordering::Acquire);
+        // SAFETY: For Ever; and nobody gets a `&mut` from it.
+        unsafe { pointer.as_ref() }
     }
 }
 
@@ -112,6 +139,12 @@ impl StateCell {
         let _restore =
             Restore(self, self.pointer.replace(pointer.cast()), self.lent.replace(false));
         f()
+    }
+
+    /// Whether `with` of this type would lend it now.
+    #[inline]
+    pub(crate) fn is_here<S: 'static>(&self) -> bool {
+        !self.pointer.get().is_null() && self.holds::<S>()
     }
 
     /// Lends the state to `f`.

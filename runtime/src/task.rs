@@ -19,6 +19,8 @@
 //! `Output`, nothing in the other states. The state changes *before* a destructor runs, so a panic in
 //! it cannot lead to a second drop.
 //!
+//! Invariant (Header First): a task begins with its header; and nothing but tasks is an [`Item`].
+//!
 //! Invariant (Pinned): a task lives in a `Counted` from its creation, and the future is never moved out of
 //! it, only dropped in place.
 
@@ -30,7 +32,6 @@ use std::task::{Context, Poll};
 
 use crate::counted::Counted;
 use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
-use crate::running::Running;
 
 /// An item as its handle sees it.
 pub(crate) trait Joinable<T>: Item {
@@ -45,6 +46,7 @@ union Body<F: Future> {
 }
 
 /// One task.
+#[repr(C)] // Header First
 pub(crate) struct Task<F: Future> {
     header: Header,
     body: UnsafeCell<Body<F>>,
@@ -128,14 +130,30 @@ pub(crate) fn joinable<F: Future + 'static>(
     unsafe { task.unsize::<dyn Joinable<F::Output>>(|value| value) }
 }
 
+/// These are the methods of [`Item`], without a call.
+impl Counted<dyn Item> {
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: Header First.
+        unsafe { self.beginning() }
+    }
+}
+
+impl<T> Counted<dyn Joinable<T>> {
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: Header First.
+        unsafe { self.beginning() }
+    }
+}
+
 impl<F: Future + 'static> Item for Task<F> {
     fn header(&self) -> &Header {
         &self.header
     }
 
     #[inline]
-    fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()> {
-        running.set(self.header.id.0);
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.header.state.get() != State::Future {
             return self.header.poll_without();
         }

@@ -15,7 +15,6 @@ use std::time::Duration;
 use crate::inbox::Inbox;
 use crate::item::{Header, TaskId};
 use crate::labels;
-use crate::run_queue::ROOT;
 use crate::running::Running;
 
 pub(crate) use self::pulse::Pulse;
@@ -157,26 +156,9 @@ impl Watch {
         &self.pulse.running
     }
 
-    /// Names a new item, or says no: then it is for `names`.
-    #[inline]
-    pub(crate) fn names_again(
-        &self,
-        slot: u32,
-        id: u64,
-        place: &'static Location<'static>,
-    ) -> bool {
-        self.pulse.name_again(slot, id, std::ptr::from_ref(place).addr())
-    }
-
-    /// Names a new item, before its first poll.
-    #[inline(never)]
-    pub(crate) fn names(&self, slot: u32, id: u64, place: &'static Location<'static>) {
-        self.pulse.name(slot, id, place);
-    }
-
     /// Says where the loop was run.
     pub(crate) fn names_root(&self, place: &'static Location<'static>) {
-        self.pulse.name(ROOT, 0, place);
+        self.pulse.root.set(Some(place));
     }
 
     /// Says that the root future's destructor runs.
@@ -205,25 +187,29 @@ impl Watch {
     }
 
     /// Says that a child of a scope is polled, until the value is dropped.
-    pub(crate) fn enters(&self, id: TaskId) -> Within<'_> {
-        self.within(|pulse| pulse.begin(CHILD | id.0))
+    pub(crate) fn enters(&self, id: TaskId, place: &'static Location<'static>) -> Within<'_> {
+        self.within(CHILD | id.0, Some(place))
     }
 
     /// Says that the future of this item is dropped, until the value is.
     pub(crate) fn destroys(&self, header: &Header) -> Within<'_> {
-        let place = std::ptr::from_ref(header.place).addr();
-        self.within(|pulse| pulse.begin_destructor(DESTRUCTOR | header.id.0, place))
+        self.within(DESTRUCTOR | header.id.0, Some(header.place))
+    }
+
+    /// Says that the output of the item that was polled last is dropped.
+    pub(crate) fn drops_output(&self, header: &Header) {
+        self.pulse.drop_output(header.id.0);
     }
 
     /// Says that a waker of another library is called, if no item runs that calls it.
     pub(crate) fn calls_waker(&self) -> Option<Within<'_>> {
-        (self.pulse.mark() == NOTHING).then(|| self.within(|pulse| pulse.begin(WAKER)))
+        (self.pulse.mark() == NOTHING).then(|| self.within(WAKER, None))
     }
 
-    fn within(&self, begin: impl FnOnce(&Pulse)) -> Within<'_> {
+    fn within(&self, mark: u64, place: Option<&'static Location<'static>>) -> Within<'_> {
         let pulse = &*self.pulse;
-        let within = Within { pulse, mark: pulse.mark(), named: pulse.named() };
-        begin(pulse);
+        let within = Within { pulse, mark: pulse.mark(), named: pulse.named.get() };
+        pulse.begin_named(mark, place);
         within
     }
 
@@ -251,12 +237,12 @@ impl fmt::Debug for Watch {
 pub(crate) struct Within<'a> {
     pulse: &'a Pulse,
     mark: u64,
-    named: usize,
+    named: Option<&'static Location<'static>>,
 }
 
 impl Drop for Within<'_> {
     fn drop(&mut self) {
-        self.pulse.begin_destructor(self.mark, self.named);
+        self.pulse.begin_named(self.mark, self.named);
     }
 }
 
@@ -267,8 +253,8 @@ pub(crate) trait Witness: Copy {
     fn begins(self);
     /// So many polls of the batch are left, this one included.
     fn counts(self, left: usize);
-    /// Where to write who is polled: the loop's own place, or one that is seen.
-    fn running<'a>(&'a self, own: &'a Running) -> &'a Running;
+    /// This item is polled. `own` is where the loop notes that if nobody else sees it.
+    fn runs(self, item: &Header, own: &Running);
     /// The root future is polled.
     fn root(self);
 }
@@ -285,8 +271,8 @@ impl Witness for Nobody {
     fn counts(self, _: usize) {}
 
     #[inline(always)]
-    fn running<'a>(&'a self, own: &'a Running) -> &'a Running {
-        own
+    fn runs(self, item: &Header, own: &Running) {
+        own.set(item.id.0);
     }
 
     #[inline(always)]
@@ -304,8 +290,8 @@ impl Witness for &Pulse {
     }
 
     #[inline(always)]
-    fn running<'a>(&'a self, _: &'a Running) -> &'a Running {
-        &self.running
+    fn runs(self, item: &Header, _: &Running) {
+        self.run(item.id.0, item.place);
     }
 
     #[inline(always)]

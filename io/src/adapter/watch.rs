@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+#[cfg(feature = "fd")]
 use std::task::Context;
 
 use loopline_runtime::registration::{Direction, WaitKey};
@@ -20,6 +21,7 @@ impl Keys {
     }
 
     /// Of the `poll_` forms: the last one to poll is woken.
+    #[cfg(feature = "fd")]
     pub(crate) fn last_poller() -> Self {
         Self([const { WaitKey::last_poller() }; 4])
     }
@@ -38,14 +40,13 @@ impl<T: AsFd> Adapter<T> {
     /// Registers for exactly this; or, registered already, has the poller say again what is ready now.
     /// What was known of it is forgotten, the ends apart.
     pub(crate) fn ask(&self, interest: Interest) -> io::Result<()> {
-        for direction in interest.directions() {
-            self.registration.clear_open(direction);
-        }
+        self.registration.clear_open(interest.set());
         self.rearm(interest.to_mio())?;
-        interest.directions().try_for_each(|direction| self.registration.watch(direction))
+        self.registration.watch(interest.set())
     }
 
     /// Waits for all of these directions, which must be watched; the first that is ready wakes.
+    #[cfg(feature = "fd")]
     pub(crate) fn wait_any(
         &self,
         interest: Interest,
@@ -53,9 +54,9 @@ impl<T: AsFd> Adapter<T> {
         cx: &Context<'_>,
     ) -> io::Result<()> {
         self.registration.check_loop(cx)?;
+        // Again, because the loop may have gone since: then nothing would ever wake this.
+        self.registration.watch(interest.set())?;
         for direction in interest.directions() {
-            // Again, because the loop may have gone since: then nothing would ever wake this.
-            self.registration.watch(direction)?;
             self.registration.wait(direction, keys.of(direction), cx);
         }
         Ok(())

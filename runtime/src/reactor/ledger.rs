@@ -16,8 +16,8 @@ use std::task::Waker;
 
 use crate::wake::{self, Word};
 
-pub use self::ready::Direction;
 pub(crate) use self::ready::Ready;
+pub use self::ready::{Direction, Directions, Each};
 
 mod ready;
 
@@ -32,7 +32,7 @@ impl WaitKey {
     /// Makes the key of the `poll_` forms: the last one to poll is woken.
     #[must_use]
     pub const fn last_poller() -> Self {
-        Self(u64::MAX)
+        Self(LAST_POLLER)
     }
 
     /// Makes a key that is not waiting yet.
@@ -47,6 +47,9 @@ impl Default for WaitKey {
         Self::new()
     }
 }
+
+/// The number of `WaitKey::last_poller`.
+const LAST_POLLER: u64 = u64::MAX;
 
 /// Waiters by their keys.
 type Crowd = Vec<(u64, Waker)>;
@@ -63,7 +66,7 @@ struct Waiters {
     others: Cell<Option<Box<Crowd>>>,
 }
 
-/// The poller watches a direction: `Ready::clearable`, shifted.
+/// The poller watches a direction: its bit, shifted.
 const WATCHED_SHIFT: u32 = 8;
 /// The loop that registered the source is gone.
 const ORPHAN: u32 = 1 << 15;
@@ -75,20 +78,14 @@ const fn one(direction: Direction) -> u32 {
 
 /// Some wait for this direction in the list.
 const fn more(direction: Direction) -> u32 {
-    1 << (24 + direction.place() as u32)
+    one(direction) << 8
 }
 
 /// `one` and `more` of all directions.
-const WAITERS: u32 = {
-    let rare = one(Direction::Priority) | more(Direction::Priority);
-    rare | one(Direction::Read)
-        | more(Direction::Read)
-        | one(Direction::Write)
-        | more(Direction::Write)
-};
+const WAITERS: u32 = 0b111 << 16 | 0b111 << 24;
 
-const fn watched(direction: Direction) -> u32 {
-    (Ready::clearable(direction) as u32) << WATCHED_SHIFT
+const fn watched(directions: Directions) -> u32 {
+    directions.bits() << WATCHED_SHIFT
 }
 
 /// The readiness and the waiters of one source.
@@ -135,27 +132,27 @@ impl Ledger {
         self.has(Ready::mask(direction).into())
     }
 
-    /// Whether the direction is ready, its end apart.
-    pub(crate) fn is_open_ready(&self, direction: Direction) -> bool {
-        self.has(Ready::clearable(direction).into())
+    #[inline]
+    fn bits(&self) -> Ready {
+        Ready(self.flags.get() as u8)
     }
 
-    /// Whether the direction is closed for good.
+    /// The directions that are ready, their ends apart.
     #[inline]
-    pub(crate) fn is_closed(&self, direction: Direction) -> bool {
-        let closed = match direction {
-            Direction::Read => Ready::READ_CLOSED,
-            Direction::Priority => Ready::PRIORITY_CLOSED,
-            Direction::Write => Ready::WRITE_CLOSED,
-            Direction::Error => 0,
-        };
-        self.has(closed.into())
+    pub(crate) fn open(&self) -> Directions {
+        self.bits().open()
     }
 
-    /// Forgets that a direction was ready; closed stays closed.
+    /// The directions that are closed for good.
     #[inline]
-    pub(crate) fn clear(&self, direction: Direction) {
-        self.unset(Ready::clearable(direction).into());
+    pub(crate) fn closed(&self) -> Directions {
+        self.bits().closed()
+    }
+
+    /// Forgets that these were ready; closed stays closed.
+    #[inline]
+    pub(crate) fn clear(&self, directions: Directions) {
+        self.unset(directions.bits());
     }
 
     /// Forgets the closed bits too, because an operation just saw WouldBlock in spite of them: a
@@ -184,10 +181,8 @@ impl Ledger {
     pub(crate) fn mark(&self, ready: Ready, woken: &mut Vec<Waker>) {
         self.set(ready.0.into());
         self.count();
-        for direction in Direction::ALL {
-            if ready.0 & Ready::mask(direction) != 0 {
-                self.take_all(direction, woken);
-            }
+        for direction in ready.open() | ready.closed() {
+            self.take_all(direction, woken);
         }
     }
 
@@ -228,8 +223,9 @@ impl Ledger {
     #[inline]
     pub(crate) fn wait_alone(&self, direction: Direction, key: &mut WaitKey, word: Word) -> bool {
         let flags = self.flags.get();
-        let asked = watched(direction) | one(direction) | more(direction);
-        if flags & asked != watched(direction) {
+        let watched = watched(direction.into());
+        let asked = watched | one(direction) | more(direction);
+        if flags & asked != watched {
             return false;
         }
         let key = self.number(key);
@@ -304,6 +300,7 @@ impl Ledger {
     }
 
     /// Whether the loop that would wake the waiters is gone.
+    #[inline]
     pub(crate) fn is_orphan(&self) -> bool {
         self.has(ORPHAN)
     }
@@ -311,19 +308,19 @@ impl Ledger {
     /// Whether the poller watches this direction, on a loop that lives.
     #[inline]
     pub(crate) fn is_watched(&self, direction: Direction) -> bool {
-        self.has(watched(direction))
+        self.has(watched(direction.into()))
     }
 
-    /// Notes that the poller watches this direction.
-    pub(crate) fn watch(&self, direction: Direction) {
-        self.set(watched(direction));
+    /// Notes that the poller watches these.
+    pub(crate) fn watch(&self, directions: Directions) {
+        self.set(watched(directions));
     }
 
     /// Hands out all who wait, for good: they look, and find that their loop is gone.
     pub(crate) fn release(&self, woken: &mut Vec<Waker>) {
         self.set(ORPHAN);
-        for direction in Direction::ALL {
-            self.unset(watched(direction));
+        self.unset(watched(Directions::ALL));
+        for direction in Directions::ALL {
             self.take_all(direction, woken);
         }
     }
@@ -343,7 +340,7 @@ impl Ledger {
     pub(crate) fn unwait(&self, direction: Direction, key: &mut WaitKey) -> Option<Waker> {
         match key.0 {
             0 => None,
-            u64::MAX => self.remove(direction, u64::MAX),
+            LAST_POLLER => self.remove(direction, LAST_POLLER),
             _ => self.remove(direction, std::mem::take(&mut key.0)),
         }
     }
@@ -351,9 +348,7 @@ impl Ledger {
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger")
-            .field("ready", &Ready(self.flags.get() as u8))
-            .finish_non_exhaustive()
+        f.debug_struct("Ledger").field("ready", &self.bits()).finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -90,6 +90,7 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
         let mut children = self.children.borrow_mut();
         let Some(entry) = children.entries.get_mut(key) else { return };
         let (id, word, gone) = (entry.id, entry.word, entry.proxy.is_finished());
+        let place = entry.proxy.header().place;
         if !gone && is_paused(word) {
             drop(children);
             // Remembered by the item until the pause ends.
@@ -101,7 +102,8 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
         if gone {
             return self.end(key, future);
         }
-        let polled = poll_as(id, || future.as_mut().poll(&mut Context::from_waker(&waker(word))));
+        let poll = || future.as_mut().poll(&mut Context::from_waker(&waker(word)));
+        let polled = poll_as(id, place, poll);
         match polled {
             Poll::Ready(failure) => {
                 self.end(key, future);
@@ -227,7 +229,7 @@ fn is_paused(word: Word) -> bool {
 }
 
 /// Calls `poll` as the poll of a child: with a budget of its own, and the loop knows who runs.
-fn poll_as<R>(id: TaskId, poll: impl FnOnce() -> R) -> R {
+fn poll_as<R>(id: TaskId, place: &'static Location<'static>, poll: impl FnOnce() -> R) -> R {
     with_current(|shared| {
         let Some(shared) = shared else { return budget::with_own(1, poll) };
         let depth = {
@@ -235,7 +237,7 @@ fn poll_as<R>(id: TaskId, poll: impl FnOnce() -> R) -> R {
             polled.push(id);
             polled.len()
         };
-        let _named = shared.watch.as_ref().map(|watch| watch.enters(id));
+        let _named = shared.watch.as_ref().map(|watch| watch.enters(id, place));
         // A child's poll does not unwind; should one, the next outer poll cuts the list back.
         let result = budget::with_own(shared.config.operations, poll);
         shared.polled_children.borrow_mut().truncate(depth - 1);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::pulse::{CHILD, DESTRUCTOR, MAIL, NOTHING, Pulse, Seen, WAKER};
+use super::pulse::{MAIL, NOTHING, Pulse, Seen, WAKER};
 use super::{Blocked, Watchdog};
 use crate::clock::system_now;
 use crate::item::{TaskId, drop_payload};
@@ -70,7 +70,7 @@ impl Guard {
             id: (id != 0 && id != NOTHING).then_some(TaskId(id)),
             label,
             place,
-            in_destructor: is_destructor(seen.mark),
+            in_destructor: seen.is_destructor(),
             held,
             times,
             other: match seen.mark {
@@ -88,10 +88,6 @@ impl Guard {
             drop_payload(payload);
         }
     }
-}
-
-fn is_destructor(mark: u64) -> bool {
-    mark & !(DESTRUCTOR | CHILD) != mark && mark & DESTRUCTOR != 0 && mark < WAKER
 }
 
 /// How long the thread waits between two looks. Not below a millisecond: it should cost less than what it

@@ -1,25 +1,22 @@
 //! What a loop is doing, as numbers that its watchdog's thread may read at any time.
 //!
-//! The loop writes two numbers a poll: the id of the item, which it writes without a watchdog too, and
-//! which of the batch it is. All else is written where it costs less often: who an id is, when the item
-//! is made; what is not a poll, in `mark`.
+//! The loop writes three words a poll: the id of the item, which it writes without a watchdog too, where it
+//! was made, and which of the batch it is. What is not a poll is written where it costs less often, in `mark`.
 //!
-//! Invariant (Said Before): a name's place is written before its id, and that of `named` before the mark
-//! that means it, each by a Release store; the reader loads them the other way round by Acquire, and
-//! looks at the end whether everything is as it was. Ids are never used again.
+//! Invariant (Said Before): which of the batch a poll is, is written before its place, by a Release store; and
+//! `batch` before the mark, and `named` after the mark before. So a reader that loads a place by Acquire, and
+//! then finds everything else as it was before it, has the place of what it saw. Ids are never used again.
 //!
 //! Invariant (No Lost Sleeper): the thread writes `asleep`, then reads whether the loop runs; the loop
 //! says that it runs, then reads `asleep`; all four are SeqCst, so one of the two sees the other.
 
-use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::inbox::Inbox;
 use crate::labels::Mirror;
 use crate::running::Running;
-use crate::segments::{SEGMENTS, locate, segment_len};
+use crate::state::Published;
 
 /// Marks: what the loop does if it is not the poll of who is `running`.
 pub(super) const POLL: u64 = 0;
@@ -33,13 +30,6 @@ pub(super) const DESTRUCTOR: u64 = 1 << 62;
 /// With an id: this child of a scope is polled, inside the poll of who is `running`.
 pub(super) const CHILD: u64 = 1 << 61;
 
-/// Who is in a slot: the item's id, and the address of its place.
-#[derive(Default)]
-struct Name {
-    place: AtomicUsize,
-    id: AtomicU64,
-}
-
 /// Two that are equal are the same poll, or destructor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -49,9 +39,19 @@ pub(super) struct Seen {
     pub(super) batch: usize,
 }
 
+impl Seen {
+    pub(super) fn is_destructor(self) -> bool {
+        match self.mark {
+            POLL => self.running & DESTRUCTOR != 0,
+            NOTHING | MAIL | WAKER => false,
+            mark => mark & DESTRUCTOR != 0,
+        }
+    }
+}
+
 /// Numbers that one loop writes and its watchdog's thread reads.
 pub(crate) struct Pulse {
-    /// Who is polled; zero is the root future.
+    /// Who is polled; zero is the root future. With `DESTRUCTOR`: its output is dropped after its last poll.
     pub(super) running: Running,
     /// Counts down the polls of a batch. Relaxed, as `batch`: they are only compared.
     left: AtomicUsize,
@@ -59,13 +59,12 @@ pub(crate) struct Pulse {
     batch: AtomicUsize,
     /// One of the above.
     mark: AtomicU64,
-    /// Where the item was made whose destructor runs.
-    named: AtomicUsize,
-    /// Names by slot, the first segment apart from the others.
-    names: Box<[Name; segment_len(0)]>,
-    more_names: [OnceLock<Box<[Name]>>; SEGMENTS],
-    /// Places by their addresses: as many as there are lines in the program that make items.
-    places: Mutex<BTreeMap<usize, &'static Location<'static>>>,
+    /// Where who is polled was made, if it is not the root future.
+    place: Published<Location<'static>>,
+    /// Where the loop was run.
+    pub(super) root: Published<Location<'static>>,
+    /// Where that was made which `mark` is about.
+    pub(super) named: Published<Location<'static>>,
     labels: Mirror,
     /// Says whether the loop runs.
     inbox: &'static Inbox,
@@ -80,18 +79,14 @@ pub(crate) struct Pulse {
 /// What the loop says.
 impl Pulse {
     pub(super) fn new(inbox: &'static Inbox, labels: Mirror) -> Self {
-        let names: Box<[Name]> =
-            std::iter::repeat_with(Name::default).take(segment_len(0)).collect();
-        let Ok(names) = names.try_into() else { unreachable!("it has the length asked for") };
         Self {
             running: Running::new(),
             left: AtomicUsize::new(0),
             batch: AtomicUsize::new(0),
             mark: AtomicU64::new(NOTHING),
-            named: AtomicUsize::new(0),
-            names,
-            more_names: [const { OnceLock::new() }; SEGMENTS],
-            places: Mutex::default(),
+            place: Published::new(),
+            root: Published::new(),
+            named: Published::new(),
             labels,
             inbox,
             asleep: AtomicBool::new(false),
@@ -110,10 +105,6 @@ impl Pulse {
         self.mark.load(Ordering::Relaxed)
     }
 
-    pub(super) fn named(&self) -> usize {
-        self.named.load(Ordering::Relaxed)
-    }
-
     /// A batch begins, or something else.
     pub(super) fn begin(&self, mark: u64) {
         // One writer: no need for an exchange.
@@ -121,58 +112,24 @@ impl Pulse {
         self.mark.store(mark, Ordering::Release);
     }
 
-    /// The destructor of an item begins, or is gone on with.
-    pub(super) fn begin_destructor(&self, mark: u64, place: usize) {
-        // So that nobody takes the place for that of the destructor before: Said Before.
+    /// Something else than a poll begins, or is gone on with, that was made there.
+    pub(super) fn begin_named(&self, mark: u64, place: Option<&'static Location<'static>>) {
+        // So that nobody takes the place for that of what was before: Said Before.
         self.begin(NOTHING);
-        self.named.store(place, Ordering::Release);
-        self.begin(mark);
+        self.named.set(place);
+        self.mark.store(mark, Ordering::Release);
     }
 
-    /// Names a new item, before its first poll, in a few instructions; false if it takes more: then say
-    /// `name` instead.
-    #[inline]
-    pub(super) fn name_again(&self, slot: u32, id: u64, place: usize) -> bool {
-        let Some(name) = self.names.get(slot as usize) else { return false };
-        if name.place.load(Ordering::Relaxed) != place {
-            return false;
-        }
-        if name.id.load(Ordering::Relaxed) == self.running.get() {
-            return false;
-        }
-        name.id.store(id, Ordering::Release);
-        true
+    /// This item is polled, the next of the batch.
+    #[inline(always)]
+    pub(super) fn run(&self, id: u64, place: &'static Location<'static>) {
+        self.place.set(Some(place));
+        self.running.set(id);
     }
 
-    /// Names a new item, before its first poll.
-    pub(super) fn name(&self, slot: u32, id: u64, place: &'static Location<'static>) {
-        let address = std::ptr::from_ref(place).addr();
-        self.places().insert(address, place);
-        let name = self.make_room(slot);
-        let (before, old) = (name.id.load(Ordering::Relaxed), name.place.load(Ordering::Relaxed));
-        if before == self.running.get() && self.mark() == POLL {
-            // That item has ended, and this one is made by the destructor of its output.
-            self.begin_destructor(DESTRUCTOR | before, old);
-        }
-        name.id.store(NOTHING, Ordering::Release);
-        name.place.store(address, Ordering::Release);
-        name.id.store(id, Ordering::Release);
-    }
-
-    fn make_room(&self, slot: u32) -> &Name {
-        if let Some(name) = self.names.get(slot as usize) {
-            return name;
-        }
-        let (segment, offset) = locate(slot);
-        let names = self.more_names[segment].get_or_init(|| {
-            std::iter::repeat_with(Name::default).take(segment_len(segment)).collect()
-        });
-        &names[offset]
-    }
-
-    fn places(&self) -> MutexGuard<'_, BTreeMap<usize, &'static Location<'static>>> {
-        // Nothing under this lock panics.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The output of the item that was polled last is dropped.
+    pub(super) fn drop_output(&self, id: u64) {
+        self.running.set(DESTRUCTOR | id);
     }
 }
 
@@ -197,30 +154,20 @@ impl Pulse {
     /// The id, label and place of what was seen, unless the loop goes on meanwhile.
     pub(super) fn describe(&self, seen: Seen) -> Option<Described> {
         let id = match seen.mark {
-            POLL => seen.running,
+            POLL => seen.running & !DESTRUCTOR,
             NOTHING | MAIL | WAKER => NOTHING,
             mark => mark & !(DESTRUCTOR | CHILD),
         };
-        let address = match seen.mark {
-            NOTHING | MAIL | WAKER => 0,
-            // Acquire, here and below: Said Before.
-            mark if mark & DESTRUCTOR != 0 => self.named.load(Ordering::Acquire),
-            _ => self.names().find(|(it, _)| *it == id).map_or(0, |(_, place)| place),
+        let place = match seen.mark {
+            NOTHING | MAIL | WAKER => None,
+            POLL if id == 0 => self.root.get(),
+            POLL => self.place.get(),
+            _ => self.named.get(),
         };
         if self.look() != seen {
             return None;
         }
-        let place = self.places().get(&address).copied();
         Some((id, self.labels.get(id).map(String::from), place))
-    }
-
-    /// The ids and places of all slots. There may be many; but this is not the loop's thread.
-    fn names(&self) -> impl Iterator<Item = (u64, usize)> + '_ {
-        let more = self.more_names.iter().filter_map(OnceLock::get).flat_map(|names| names.iter());
-        self.names.iter().chain(more).map(|name| {
-            let id = name.id.load(Ordering::Acquire);
-            (id, name.place.load(Ordering::Acquire))
-        })
     }
 }
 

@@ -119,10 +119,10 @@ fn would_block_in_one_direction_leaves_the_others_what_they_know() {
     let hangup = Ready::READ_CLOSED | Ready::PRIORITY_CLOSED | Ready::WRITE_CLOSED;
     mark(&ledger, Ready::READABLE | Ready::WRITABLE | Ready::PRIORITY | hangup);
     ledger.clear_closed(Direction::Priority);
-    assert!(!ledger.is_ready(Direction::Priority) && !ledger.is_closed(Direction::Priority));
-    assert!(ledger.is_closed(Direction::Read) && ledger.is_closed(Direction::Write));
+    assert!(!ledger.is_ready(Direction::Priority) && !ledger.closed().has(Direction::Priority));
+    assert!(ledger.closed().has(Direction::Read) && ledger.closed().has(Direction::Write));
     // A short read clears readiness, and end-of-file is still to be read.
-    ledger.clear(Direction::Read);
+    ledger.clear(Direction::Read.into());
     assert!(ledger.is_ready(Direction::Read) && ledger.is_ready(Direction::Write));
     ledger.clear_closed(Direction::Read);
     assert!(!ledger.is_ready(Direction::Read) && ledger.is_ready(Direction::Write));
@@ -178,7 +178,7 @@ impl Model {
             }
             12 | 13 => self.mark(),
             14 => {
-                self.ledger.clear(direction);
+                self.ledger.clear(direction.into());
                 self.bits &= !Ready::clearable(direction);
             }
             _ => {
@@ -191,10 +191,13 @@ impl Model {
     }
 
     fn mark(&mut self) {
-        let event = match 1 << self.below(5) {
-            Ready::READ_CLOSED => Ready::READ_CLOSED | Ready::PRIORITY_CLOSED,
-            other => other,
-        };
+        let event = [
+            Ready::READABLE,
+            Ready::WRITABLE,
+            Ready::PRIORITY,
+            Ready::READ_CLOSED | Ready::PRIORITY_CLOSED,
+            Ready::WRITE_CLOSED,
+        ][self.below(5)];
         for waker in marked(&self.ledger, event) {
             if wake::is_ours(&waker) {
                 let word = waker.data().addr();

@@ -1,6 +1,6 @@
 //! When something is reported, with time as an argument.
 
-use super::super::pulse::POLL;
+use super::super::pulse::{CHILD, DESTRUCTOR, POLL};
 use super::*;
 
 const LIMIT: Duration = Duration::from_millis(100);
@@ -69,35 +69,32 @@ fn an_item_is_known_by_its_id_as_long_as_nothing_else_begins() {
     let number = crate::inbox::LoopNumber::take().unwrap();
     let pulse = Pulse::new(number.inbox(), crate::labels::mirror());
     let place = std::panic::Location::caller();
-    let address = std::ptr::from_ref(place).addr();
-    // In the first segment, and beyond.
-    for (slot, id) in [(2, 70), (5000, 90)] {
-        assert!(!pulse.name_again(slot, id, address), "the place is not known yet");
-        pulse.name(slot, id - 1, place);
-        let near = slot == 2;
-        assert_eq!(pulse.name_again(slot, id, address), near);
-        if !near {
-            pulse.name(slot, id, place);
-        }
-        pulse.begin(POLL);
-        pulse.running.set(id);
-        let seen = pulse.look();
-        assert_eq!(pulse.describe(seen), Some((id, None, Some(place))));
-        pulse.count(slot as usize);
-        assert_eq!(pulse.describe(seen), None, "another poll");
-    }
-    // The slot becomes another item's, while the destructor of its own runs.
-    assert!(!pulse.name_again(5000, 91, address));
-    pulse.name(5000, 91, place);
+    pulse.begin(POLL);
+    pulse.run(70, place);
     let seen = pulse.look();
-    assert!(is_destructor(seen.mark));
-    assert_eq!(pulse.describe(seen), Some((90, None, Some(place))));
+    assert!(!seen.is_destructor());
+    assert_eq!(pulse.describe(seen), Some((70, None, Some(place))));
+    pulse.count(5);
+    assert_eq!(pulse.describe(seen), None, "another poll");
+    pulse.drop_output(70);
+    let seen = pulse.look();
+    assert!(seen.is_destructor());
+    assert_eq!(pulse.describe(seen), Some((70, None, Some(place))));
+    // Something else in between, made elsewhere.
+    let elsewhere = std::panic::Location::caller();
+    pulse.begin_named(CHILD | 71, Some(elsewhere));
+    assert_eq!(pulse.describe(seen), None);
+    assert_eq!(pulse.describe(pulse.look()), Some((71, None, Some(elsewhere))));
+    // The root future, that was run nowhere.
+    pulse.begin(POLL);
+    pulse.running.set(0);
+    assert_eq!(pulse.describe(pulse.look()), Some((0, None, None)));
 }
 
 #[test]
 fn only_a_destructor_is_one() {
     for mark in [POLL, NOTHING, MAIL, WAKER, CHILD | 5] {
-        assert!(!is_destructor(mark), "{mark:x}");
+        assert!(!Seen { mark, ..poll(5, 1) }.is_destructor(), "{mark:x}");
     }
-    assert!(is_destructor(DESTRUCTOR | 5));
+    assert!(Seen { mark: DESTRUCTOR | 5, ..poll(5, 1) }.is_destructor());
 }
