@@ -107,14 +107,13 @@ impl Shared {
         None
     }
 
-    /// Polls one item, and ends it if it is done: the one call site of user code in the run phase.
+    /// Polls one item, and ends it if it is done: the one call site of user code in the run phase. Returns
+    /// whether it was there.
     #[inline(always)] // the loop around it is all there is to a turn
-    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>, witness: impl Witness) {
+    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>, witness: impl Witness) -> bool {
         let slot = entry.slot;
-        // None: the item is being cancelled further up the stack.
-        let Some(item) = entry.content().take() else { return };
-        // Its poll does not unwind: the compiler need not see to that.
-        let item = ManuallyDrop::new(item);
+        // None: the root future's slot, or the item is being cancelled further up the stack.
+        let Some(item) = entry.content().take() else { return false };
         self.running_slot.set(slot);
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
@@ -122,11 +121,12 @@ impl Shared {
         let polled = item.poll(&mut cx, witness.running(self.own_running()));
         self.running_slot.set(NONE);
         if polled.is_ready() || entry.cancel_requested() {
-            return self.end(slot, ManuallyDrop::into_inner(item), polled);
+            self.end(slot, item, polled);
+            return true;
         }
-        let item = ManuallyDrop::into_inner(item);
         // Forgotten, not dropped: it is None, which the compiler cannot know.
         std::mem::forget(entry.content().replace(Some(item)));
+        true
     }
 
     /// Ends an item after its last poll.

@@ -290,7 +290,7 @@ impl Shared {
 
     /// Whether the next turn would find something to run without waiting for the system.
     pub(crate) fn has_work(&self) -> bool {
-        self.home.queue.due() != 0 || self.home.number.inbox().pending() || self.more_events.get()
+        self.home.queue.has_due() || self.home.number.inbox().pending() || self.more_events.get()
     }
 
     /// Interrupts the wait of whoever will call `turn`, if this is not inside one.

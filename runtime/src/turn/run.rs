@@ -33,8 +33,7 @@ pub(super) fn run_rounds(
     let mut batch = shared.pace.get().min(most);
     let mut left = batch;
     // A round is what was queued when it began, so an item runs at most once in it.
-    // With a lane made meanwhile this goes on in the next turn, fairly.
-    'turn: while !queue.has_lanes() && queue.begin_round() {
+    'turn: while queue.begin_round() {
         while let Some(entry) = queue.pop() {
             witness.counts(left);
             let done = poll(shared, root, &entry, witness);
@@ -45,7 +44,7 @@ pub(super) fn run_rounds(
             if left == 0 {
                 ran += batch;
                 // With nothing left there is no need to ask: the turn ends by itself.
-                let over = queue.due() != 0 && turn_is_over(shared, began, ran, batch);
+                let over = queue.has_due() && turn_is_over(shared, began, ran, batch);
                 batch = shared.pace.get().min(most - ran);
                 left = batch;
                 witness.begins();
@@ -91,7 +90,7 @@ pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         if done || shared.over.get() {
             break;
         }
-        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began, ran, every) {
+        if ran % every == 0 && queue.has_due() && turn_is_over(shared, began, ran, every) {
             break;
         }
     }
@@ -187,12 +186,11 @@ fn poll(
     entry: &Entry<'_, ItemCell>,
     witness: impl Witness,
 ) -> bool {
-    if entry.slot == ROOT {
+    // Asked in this order, as most are items.
+    !shared.poll_item(entry, witness) && entry.slot == ROOT && {
         witness.root();
-        return poll_root(shared, root, entry.word());
+        poll_root(shared, root, entry.word())
     }
-    shared.poll_item(entry, witness);
-    false
 }
 
 /// Polls the root future. Its panics are its caller's and unwind through the turn.
