@@ -162,34 +162,32 @@ impl<T: Default> RunQueue<T> {
 
     /// Queues the slot of a word if it is live, of that generation and not queued yet. `Err`: it is
     /// another loop's.
-    #[inline]
     pub(crate) fn wake(&self, word: usize) -> Result<(), ()> {
-        match self.slots.near((word & FLAGS) as u32) {
-            Some(cell) => self.wake_at(cell, word),
-            None => self.wake_far(word),
-        }
-    }
-
-    /// Apart, so that the short way saves no registers for a call.
-    #[inline(never)]
-    fn wake_far(&self, word: usize) -> Result<(), ()> {
         match self.slots.get((word & FLAGS) as u32) {
-            Some(cell) => self.wake_at(cell, word),
+            Some(cell) if self.wake_at(cell, word) => Ok(()),
+            Some(cell) => self.wake_flagged(cell, word),
             None if self.is_ours(word) => Ok(()),
             None => Err(()),
         }
     }
 
+    /// Does what `wake` does in the usual case, and says whether it is that: it is one of the first slots,
+    /// whose item is idle in the first lane.
+    #[inline(always)] // once per event
+    pub(crate) fn wake_idle(&self, word: usize) -> bool {
+        self.slots.near((word & FLAGS) as u32).is_some_and(|cell| self.wake_at(cell, word))
+    }
+
     #[inline(always)] // into both
-    fn wake_at(&self, cell: &Slot<T>, word: usize) -> Result<(), ()> {
+    fn wake_at(&self, cell: &Slot<T>, word: usize) -> bool {
         // One comparison: this loop, this generation, and no flag but that it lives; so the first lane.
         let idle = word & !FLAGS | LIVE;
-        if cell.state.get() == idle {
-            cell.state.set(idle | LISTED | WOKEN);
-            self.append(&self.first.queue, (word & FLAGS) as u32, cell);
-            return Ok(());
+        if cell.state.get() != idle {
+            return false;
         }
-        self.wake_flagged(cell, word)
+        cell.state.set(idle | LISTED | WOKEN);
+        self.append(&self.first.queue, (word & FLAGS) as u32, cell);
+        true
     }
 
     fn is_ours(&self, word: usize) -> bool {
@@ -269,15 +267,27 @@ impl<T: Default> RunQueue<T> {
         }
     }
 
-    /// Takes the next item of the first lane to poll, or `None` if its round is over.
+    /// Takes the next item of the first lane to poll, in a round that is not over; `None` if nothing of it
+    /// may run any more.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Entry<'_, T>> {
         self.pop_of(&self.first)
     }
 
+    /// As `pop`, in a round that may be over.
+    pub(crate) fn pop_of_round(&self) -> Option<Entry<'_, T>> {
+        if self.is_round_over() { None } else { self.pop() }
+    }
+
+    /// Whether there is nothing left of the first lane's round.
+    #[inline]
+    pub(crate) fn is_round_over(&self) -> bool {
+        self.first.queue.last.get() == NONE
+    }
+
     #[inline(always)] // into the loop of the turn, where the lane is known
     fn pop_of(&self, lane: &Lane) -> Option<Entry<'_, T>> {
-        while lane.queue.last.get() != NONE {
+        loop {
             let slot = lane.queue.head.get();
             let cell = self.slots.get(slot)?;
             self.unlink(&lane.queue, slot, cell);
@@ -287,8 +297,10 @@ impl<T: Default> RunQueue<T> {
                 return Some(Entry { slot, state, cell });
             }
             self.unlist_stale(slot, cell);
+            if lane.queue.last.get() == NONE {
+                return None;
+            }
         }
-        None
     }
 
     /// Takes the head, which is this slot, out of a list.

@@ -102,8 +102,10 @@ pub(crate) struct Shared {
     pub(crate) stuck: Cell<bool>,
     /// How often in a row items went on only because they were asked what they wait for.
     pub(crate) asked: Cell<u32>,
-    /// Items to run before the next look at the clock.
+    /// Items to run from one look at the clock to the next.
     pub(crate) pace: Cell<usize>,
+    /// How many of them are left.
+    pub(crate) left: Cell<usize>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
     /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
@@ -209,6 +211,7 @@ impl Shared {
             stuck: Cell::new(false),
             asked: Cell::new(0),
             pace: Cell::new(pace),
+            left: Cell::new(0),
             last_check: Cell::new(0),
             over: Cell::new(false),
             remotes: Remotes::default(),

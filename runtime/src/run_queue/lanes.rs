@@ -143,7 +143,8 @@ impl<T: Default> RunQueue<T> {
     pub(crate) fn pop_fair(&self) -> Option<Entry<'_, T>> {
         let lanes = self.lanes.get()?;
         let lists = self.lists_of(self.choose(lanes)?);
-        self.pop_of(lists).or_else(|| {
+        let rest = if lists.queue.last.get() == NONE { None } else { self.pop_of(lists) };
+        rest.or_else(|| {
             self.begin_round_of(lists);
             self.pop_of(lists)
         })

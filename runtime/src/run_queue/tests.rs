@@ -12,7 +12,7 @@ fn take(queue: &Queue) -> u32 {
 }
 
 fn pop(queue: &Queue) -> Option<u32> {
-    queue.pop().map(|entry| entry.slot)
+    queue.pop_of_round().map(|entry| entry.slot)
 }
 
 fn wake(queue: &Queue, slot: u32) {
