@@ -361,13 +361,6 @@ impl<T: Default> RunQueue<T> {
         self.has_due_in(&self.first) || self.any_due(&self.next_turn) || self.is_other_lane_due()
     }
 
-    /// Whether nothing is due in this turn any more. Stale entries may be listed still: the next round
-    /// drops them.
-    #[inline]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.due.get() == 0
-    }
-
     /// Returns what is kept in a slot.
     #[inline]
     pub(crate) fn content(&self, slot: u32) -> Option<&T> {

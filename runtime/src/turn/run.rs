@@ -44,7 +44,7 @@ pub(super) fn run_rounds(
                 break;
             }
         }
-        if shared.over.get() || queue.is_idle() {
+        if shared.over.get() {
             break;
         }
     }
