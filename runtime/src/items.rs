@@ -107,15 +107,15 @@ impl Shared {
         None
     }
 
-    /// Polls one item, and ends it if it is done: the one call site of user code in the run phase.
+    /// Polls one item, and ends it if it is done: the one call site of user code in the run phase. Returns
+    /// whether it was there.
     #[inline(always)] // the loop around it is all there is to a turn
-    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>, witness: impl Witness) {
-        let slot = entry.slot;
-        // None: the item is being cancelled further up the stack.
-        let Some(item) = entry.content().take() else { return };
-        // Its poll does not unwind: the compiler need not see to that.
+    pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>, witness: impl Witness) -> bool {
+        // None: the root future's slot, or the item is being cancelled further up the stack.
+        let Some(item) = entry.content().take() else { return false };
+        // Nothing unwinds here: an item catches its own panics.
         let item = ManuallyDrop::new(item);
-        self.running_slot.set(slot);
+        self.running_slot.set(entry.slot);
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
         let mut cx = Context::from_waker(&waker);
@@ -123,26 +123,28 @@ impl Shared {
         let polled = item.poll(&mut cx);
         self.running_slot.set(NONE);
         if polled.is_ready() || entry.cancel_requested() {
-            return self.end(slot, ManuallyDrop::into_inner(item), polled);
+            self.end(ManuallyDrop::into_inner(item), polled);
+            return true;
         }
-        let item = ManuallyDrop::into_inner(item);
+        let left = entry.content().replace(Some(ManuallyDrop::into_inner(item)));
         // Forgotten, not dropped: it is None, which the compiler cannot know.
-        std::mem::forget(entry.content().replace(Some(item)));
+        std::mem::forget(left);
+        true
     }
 
     /// Ends an item after its last poll.
     #[inline(never)] // most polls are not the last
-    fn end(&self, slot: u32, item: Counted<dyn Item>, polled: Poll<()>) {
+    fn end(&self, item: Counted<dyn Item>, polled: Poll<()>) {
         match polled {
-            Poll::Ready(()) => self.retire(slot, item),
-            Poll::Pending => self.end_cancelled(slot, item),
+            Poll::Ready(()) => self.retire(item),
+            Poll::Pending => self.end_cancelled(item),
         }
     }
 
     /// Ends an item whose output is in place: frees its slot, then tells its handle.
-    fn retire(&self, slot: u32, item: Counted<dyn Item>) {
+    fn retire(&self, item: Counted<dyn Item>) {
         let header = item.header();
-        self.release(slot, header);
+        self.release(header);
         if let Some(waiter) = header.take_waiter() {
             self.wake_waiter(waiter);
         }
@@ -156,8 +158,8 @@ impl Shared {
 
     /// Frees a slot. Before the future or the output is dropped, so that what they wake is ignored.
     #[inline(always)] // measured: 3 % of a task's life
-    fn release(&self, slot: u32, header: &Header) {
-        self.home.queue.free(slot);
+    fn release(&self, header: &Header) {
+        self.home.queue.free(header.slot);
         self.live.set(self.live.get() - 1);
         if !header.is_background() {
             self.foreground.set(self.foreground.get() - 1);
@@ -197,7 +199,7 @@ impl Shared {
         }
         match self.take_if(slot, id) {
             Some(item) => {
-                self.end_cancelled(slot, item);
+                self.end_cancelled(item);
                 // Whoever awaits it may have been queued, and outside a turn nobody would look.
                 self.notify_outside_turn();
                 true
@@ -206,8 +208,8 @@ impl Shared {
         }
     }
 
-    fn end_cancelled(&self, slot: u32, item: Counted<dyn Item>) {
-        self.release(slot, item.header());
+    fn end_cancelled(&self, item: Counted<dyn Item>) {
+        self.release(item.header());
         // No Recursion: a chain of items whose destructors cancel the next is cut into pieces.
         let depth = self.cancelling.get();
         if depth == CANCEL_DEPTH {

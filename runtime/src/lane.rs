@@ -109,6 +109,8 @@ impl<S: 'static> Handle<S> {
             let shared = shared.ok_or(LaneError::LoopGone)?;
             let added = shared.home.queue.add_lane(share(shared, weight), share(shared, 1));
             let number = added.ok_or(LaneError::TooMany)?;
+            // A turn that runs without lanes ends with this round, and the next one is fair.
+            shared.over.set(true);
             Ok(Lane { loop_id: self.id(), number, _thread: PhantomData })
         })
     }

@@ -9,8 +9,8 @@
 //! leave a list only at its head, so a slot that was freed, paused or run out of turn while listed
 //! stays in the list as a *stale entry* until it is popped; a freed one joins the free list only then.
 //!
-//! Invariant (Counted): `due` is the number of slots that are live, listed, woken and not paused;
-//! those that wait for the next turn (`LATER`) are counted in `later` instead.
+//! Nothing is counted: something is due if a list still has an entry once the stale ones at its head
+//! were dropped.
 
 use std::cell::{Cell, OnceCell};
 
@@ -18,7 +18,7 @@ use crate::segments::Segments;
 
 use self::lanes::Lanes;
 pub(crate) use self::slot::Entry;
-use self::slot::{FLAGS, LATER, LISTED, LIVE, List, PAUSED, Slot, WOKEN, generation_of, word};
+use self::slot::{FLAGS, LISTED, LIVE, List, Slot, WOKEN, generation_of, may_run, word};
 
 mod control;
 mod lanes;
@@ -43,12 +43,10 @@ pub(crate) const GENERATION_BITS: u32 = 24;
 #[cfg(not(target_pointer_width = "64"))]
 pub(crate) const GENERATION_BITS: u32 = 6;
 
-/// What runs of one lane, and when: three lists.
+/// What runs of one lane, and when.
 struct Lane {
-    /// What is left of the round, first in first out. `pop` leaves its tail alone, so that means
-    /// nothing once the list is empty.
-    round: List,
-    /// What was woken since the round began, and runs in the next one.
+    /// What was woken, first in first out: what is left of the round, up to its `last`, then what runs in
+    /// the next one.
     queue: List,
     /// What `defer` put at the head of the next round.
     deferred: List,
@@ -56,7 +54,7 @@ struct Lane {
 
 impl Lane {
     const fn new() -> Self {
-        Self { round: List::new(), queue: List::new(), deferred: List::new() }
+        Self { queue: List::new(), deferred: List::new() }
     }
 }
 
@@ -77,10 +75,6 @@ pub(crate) struct RunQueue<T> {
     free: Cell<u32>,
     /// Slots ever used.
     used: Cell<u32>,
-    /// See Counted.
-    due: Cell<usize>,
-    /// See Counted.
-    later: Cell<usize>,
     /// Live slots whose wakers escaped.
     escaped: Cell<usize>,
 }
@@ -99,8 +93,6 @@ impl<T: Default> RunQueue<T> {
             next_turn: List::new(),
             free: Cell::new(NONE),
             used: Cell::new(MAIL + 1),
-            due: Cell::new(0),
-            later: Cell::new(0),
             escaped: Cell::new(0),
         };
         queue.slots.grow(MAIL);
@@ -140,11 +132,8 @@ impl<T: Default> RunQueue<T> {
         let Some(cell) = self.slots.get(slot) else { return };
         let state = cell.state.get();
         debug_assert!(state & LIVE != 0, "slot {slot} freed twice");
-        if state & (LISTED | WOKEN | PAUSED) == LISTED | WOKEN {
-            self.uncount(cell, state);
-        }
         let next = self.word(slot, generation_of(state).wrapping_add(1)) & !FLAGS;
-        cell.state.set(next | (state & (LISTED | LATER)));
+        cell.state.set(next | (state & LISTED));
         if cell.marks.get() != 0 {
             self.forget_marks(cell);
         }
@@ -173,35 +162,32 @@ impl<T: Default> RunQueue<T> {
 
     /// Queues the slot of a word if it is live, of that generation and not queued yet. `Err`: it is
     /// another loop's.
-    #[inline]
     pub(crate) fn wake(&self, word: usize) -> Result<(), ()> {
-        match self.slots.near((word & FLAGS) as u32) {
-            Some(cell) => self.wake_at(cell, word),
-            None => self.wake_far(word),
-        }
-    }
-
-    /// Apart, so that the short way saves no registers for a call.
-    #[inline(never)]
-    fn wake_far(&self, word: usize) -> Result<(), ()> {
         match self.slots.get((word & FLAGS) as u32) {
-            Some(cell) => self.wake_at(cell, word),
+            Some(cell) if self.wake_at(cell, word) => Ok(()),
+            Some(cell) => self.wake_flagged(cell, word),
             None if self.is_ours(word) => Ok(()),
             None => Err(()),
         }
     }
 
+    /// Does what `wake` does in the usual case, and says whether it is that: it is one of the first slots,
+    /// whose item is idle in the first lane.
+    #[inline(always)] // once per event
+    pub(crate) fn wake_idle(&self, word: usize) -> bool {
+        self.slots.near((word & FLAGS) as u32).is_some_and(|cell| self.wake_at(cell, word))
+    }
+
     #[inline(always)] // into both
-    fn wake_at(&self, cell: &Slot<T>, word: usize) -> Result<(), ()> {
+    fn wake_at(&self, cell: &Slot<T>, word: usize) -> bool {
         // One comparison: this loop, this generation, and no flag but that it lives; so the first lane.
         let idle = word & !FLAGS | LIVE;
-        if cell.state.get() == idle {
-            cell.state.set(idle | LISTED | WOKEN);
-            self.due.set(self.due.get() + 1);
-            self.append(&self.first.queue, (word & FLAGS) as u32, cell);
-            return Ok(());
+        if cell.state.get() != idle {
+            return false;
         }
-        self.wake_flagged(cell, word)
+        cell.state.set(idle | LISTED | WOKEN);
+        self.append(&self.first.queue, (word & FLAGS) as u32, cell);
+        true
     }
 
     fn is_ours(&self, word: usize) -> bool {
@@ -230,11 +216,7 @@ impl<T: Default> RunQueue<T> {
     /// Brings a live and woken slot into the queue unless it is paused.
     fn enlist(&self, cell: &Slot<T>, slot: u32) {
         let state = cell.state.get();
-        if state & PAUSED != 0 {
-            return;
-        }
-        self.count(cell, state);
-        if state & LISTED == 0 {
+        if may_run(state) && state & LISTED == 0 {
             cell.state.set(state | LISTED);
             self.append(&self.lane_of(cell).queue, slot, cell);
         }
@@ -242,97 +224,121 @@ impl<T: Default> RunQueue<T> {
 
     /// Queues a new slot.
     pub(crate) fn enqueue(&self, slot: u32) {
-        self.place(|lane| &lane.queue, slot, 0);
+        self.place(|lane| &lane.queue, slot);
     }
 
     /// Puts a new slot at the head of the next round, behind what was deferred before it.
     pub(crate) fn defer(&self, slot: u32) {
-        self.place(|lane| &lane.deferred, slot, 0);
+        self.place(|lane| &lane.deferred, slot);
     }
 
     /// Puts a new slot into the next turn.
     pub(crate) fn next_turn(&self, slot: u32) {
-        self.place(|_| &self.next_turn, slot, LATER);
+        self.place(|_| &self.next_turn, slot);
     }
 
     #[inline(always)] // one list is known at compile time
-    fn place<'a>(&'a self, list: impl FnOnce(&'a Lane) -> &'a List, slot: u32, later: usize) {
+    fn place<'a>(&'a self, list: impl FnOnce(&'a Lane) -> &'a List, slot: u32) {
         let cell = self.slots.grow(slot);
         let state = cell.state.get();
         // A recycled slot is never listed (Listed Once), so a new one may go anywhere.
         debug_assert!(state & (LIVE | LISTED) == LIVE);
-        cell.state.set(state | LISTED | WOKEN | later);
+        cell.state.set(state | LISTED | WOKEN);
         self.append(list(self.lane_of(cell)), slot, cell);
-        self.count(cell, later);
-    }
-
-    /// Counts an entry that became due; `state` says in which list it is.
-    #[inline]
-    fn count(&self, cell: &Slot<T>, state: usize) {
-        let counter = if state & LATER == 0 { &self.due } else { &self.later };
-        counter.set(counter.get() + 1);
-        if state & LATER == 0 {
-            self.count_in_lane(cell, 1);
-        }
-    }
-
-    /// Counts an entry that is due no more.
-    #[cold] // most items end, and are polled, unlisted
-    fn uncount(&self, cell: &Slot<T>, state: usize) {
-        let counter = if state & LATER == 0 { &self.due } else { &self.later };
-        counter.set(counter.get() - 1);
-        if state & LATER == 0 {
-            self.count_in_lane(cell, -1);
-        }
     }
 
     #[inline]
     fn append(&self, list: &List, slot: u32, cell: &Slot<T>) {
         cell.next.set(NONE);
         let tail = list.tail.replace(slot);
+        if list.head.get() == NONE {
+            return list.head.set(slot);
+        }
         match self.slots.near(tail) {
             Some(last) => last.next.set(slot),
-            // Asked here, not first: it is beyond the first segment too.
-            None if tail == NONE => list.head.set(slot),
-            None => self.link_far(tail, slot),
+            None => self.link(tail, slot),
         }
     }
 
     #[inline(never)]
-    fn link_far(&self, tail: u32, slot: u32) {
+    fn link(&self, tail: u32, slot: u32) {
         if let Some(last) = self.slots.get(tail) {
             last.next.set(slot);
         }
     }
 
-    /// Takes the next item of the first lane to poll, or `None` if its round is over.
+    /// Takes the next item of the first lane to poll, in a round that is not over; `None` if nothing of it
+    /// may run any more.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Entry<'_, T>> {
         self.pop_of(&self.first)
     }
 
+    /// As `pop`, in a round that may be over.
+    pub(crate) fn pop_of_round(&self) -> Option<Entry<'_, T>> {
+        if self.is_round_over() { None } else { self.pop() }
+    }
+
+    /// Whether there is nothing left of the first lane's round.
+    #[inline]
+    pub(crate) fn is_round_over(&self) -> bool {
+        self.first.queue.last.get() == NONE
+    }
+
     #[inline(always)] // into the loop of the turn, where the lane is known
     fn pop_of(&self, lane: &Lane) -> Option<Entry<'_, T>> {
         loop {
-            let slot = lane.round.head.get();
-            let cell = match self.slots.near(slot) {
-                Some(cell) => cell,
-                None if slot == NONE => return None,
-                None => self.slots.get(slot)?,
-            };
-            lane.round.head.set(cell.next.get());
+            let slot = lane.queue.head.get();
+            let cell = self.slots.get(slot)?;
+            self.unlink(&lane.queue, slot, cell);
             let state = cell.state.get();
-            if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
+            if may_run(state) {
                 cell.state.set(state & !(LISTED | WOKEN));
-                self.due.set(self.due.get() - 1);
                 return Some(Entry { slot, state, cell });
             }
-            // A stale entry.
-            cell.state.set(state & !LISTED);
-            if state & LIVE == 0 {
-                self.recycle(slot, cell);
+            self.unlist_stale(slot, cell);
+            if lane.queue.last.get() == NONE {
+                return None;
             }
         }
+    }
+
+    /// Takes the head, which is this slot, out of a list.
+    #[inline(always)] // into `pop_of`
+    fn unlink(&self, list: &List, slot: u32, cell: &Slot<T>) {
+        list.head.set(cell.next.get());
+        if list.last.get() == slot {
+            list.last.set(NONE);
+        }
+    }
+
+    /// Says that a stale entry is in no list any more.
+    fn unlist_stale(&self, slot: u32, cell: &Slot<T>) {
+        let state = cell.state.get() & !LISTED;
+        cell.state.set(state);
+        if state & LIVE == 0 {
+            self.recycle(slot, cell);
+        }
+    }
+
+    /// Drops the stale entries at the head of a list, whose slots would not be free again while nothing
+    /// is popped. Returns whether anything is left.
+    #[inline]
+    fn any_due(&self, list: &List) -> bool {
+        while let Some(cell) = self.slots.get(list.head.get()) {
+            if may_run(cell.state.get()) {
+                return true;
+            }
+            let slot = list.head.get();
+            self.unlink(list, slot, cell);
+            self.unlist_stale(slot, cell);
+        }
+        false
+    }
+
+    #[inline]
+    fn has_due_in(&self, lane: &Lane) -> bool {
+        self.any_due(&lane.queue) || self.any_due(&lane.deferred)
     }
 
     /// Takes one item out of its order, to be polled now by a phase.
@@ -341,28 +347,18 @@ impl<T: Default> RunQueue<T> {
     pub(crate) fn take_out_of_order(&self, slot: u32) -> Option<Entry<'_, T>> {
         let cell = self.slots.get(slot)?;
         let state = cell.state.get();
-        if state & LIVE == 0 || state & PAUSED != 0 {
+        if !may_run(state | WOKEN) {
             cell.state.set(state | if state & LIVE != 0 { WOKEN } else { 0 });
             return None;
-        }
-        if state & (LISTED | WOKEN) == LISTED | WOKEN {
-            self.uncount(cell, state);
         }
         cell.state.set(state & !WOKEN);
         Some(Entry { slot, state, cell })
     }
 
-    /// Returns how many items are due, those of the next turn included.
+    /// Whether any item is due, those of the next turn included.
     #[inline]
-    pub(crate) fn due(&self) -> usize {
-        self.due.get() + self.later.get()
-    }
-
-    /// Whether nothing is due in this turn any more. Stale entries may be listed still: the next round
-    /// drops them.
-    #[inline]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.due.get() == 0
+    pub(crate) fn has_due(&self) -> bool {
+        self.has_due_in(&self.first) || self.any_due(&self.next_turn) || self.is_other_lane_due()
     }
 
     /// Returns what is kept in a slot.
@@ -379,7 +375,7 @@ impl<T: Default> RunQueue<T> {
 
 impl<T> std::fmt::Debug for RunQueue<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunQueue").field("due", &self.due).field("used", &self.used).finish()
+        f.debug_struct("RunQueue").field("used", &self.used).finish_non_exhaustive()
     }
 }
 

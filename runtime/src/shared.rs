@@ -101,8 +101,10 @@ pub(crate) struct Shared {
     pub(crate) stuck: Cell<bool>,
     /// How often in a row items went on only because they were asked what they wait for.
     pub(crate) asked: Cell<u32>,
-    /// Items to run before the next look at the clock.
+    /// Items to run from one look at the clock to the next.
     pub(crate) pace: Cell<usize>,
+    /// How many of them are left.
+    pub(crate) left: Cell<usize>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
     /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
@@ -207,6 +209,7 @@ impl Shared {
             stuck: Cell::new(false),
             asked: Cell::new(0),
             pace: Cell::new(pace),
+            left: Cell::new(0),
             last_check: Cell::new(0),
             over: Cell::new(false),
             remotes: Remotes::default(),
@@ -267,7 +270,7 @@ impl Shared {
 
     /// Whether the next turn would find something to run without waiting for the system.
     pub(crate) fn has_work(&self) -> bool {
-        self.home.queue.due() != 0 || self.home.number.inbox().pending() || self.more_events.get()
+        self.home.queue.has_due() || self.home.number.inbox().pending() || self.more_events.get()
     }
 
     /// Interrupts the wait of whoever will call `turn`, if this is not inside one.

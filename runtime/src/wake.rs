@@ -50,6 +50,14 @@ impl Home {
     /// Wakes the item of a word inside a turn of this loop.
     #[inline(always)] // once per event
     pub(crate) fn wake_word(&self, word: Word) {
+        if !self.queue.wake_idle(word) {
+            self.wake_slowly(word);
+        }
+    }
+
+    /// Apart and last, so that the short way saves no registers for a call.
+    #[inline(never)]
+    fn wake_slowly(&self, word: Word) {
         if self.queue.wake(word).is_err() {
             wake_abroad(word);
         }

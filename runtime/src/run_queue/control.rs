@@ -1,7 +1,7 @@
 //! Pausing, resuming and cancelling: what changes an item's state besides waking it.
 
 use super::RunQueue;
-use super::slot::{CANCEL, ESCAPED, FLAGS, LISTED, LIVE, PAUSED, Slot, WOKEN};
+use super::slot::{CANCEL, ESCAPED, FLAGS, LIVE, PAUSED, Slot, WOKEN};
 
 impl<T: Default> RunQueue<T> {
     /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
@@ -10,9 +10,6 @@ impl<T: Default> RunQueue<T> {
         let state = cell.state.get();
         if state & LIVE == 0 || state & PAUSED != 0 {
             return;
-        }
-        if state & (LISTED | WOKEN) == LISTED | WOKEN {
-            self.uncount(cell, state);
         }
         cell.state.set(state | PAUSED);
     }

@@ -12,7 +12,7 @@
 
 use std::cell::Cell;
 
-use super::slot::{FLAGS, LANE, LANED, LATER, LISTED, LIVE, PAUSED, Slot, WOKEN};
+use super::slot::{FLAGS, LANE, LANED, LISTED, LIVE, Slot};
 use super::{Entry, Lane, NONE, RunQueue};
 
 /// How many lanes there can be.
@@ -34,13 +34,11 @@ struct Share {
     quantum: Cell<i64>,
     /// Time left, below zero if overdrawn, in nanoseconds.
     credit: Cell<i64>,
-    /// How many of the queue's `due` are in this lane; not kept for the first.
-    due: Cell<usize>,
 }
 
 impl Share {
     const fn new() -> Self {
-        Self { quantum: Cell::new(0), credit: Cell::new(0), due: Cell::new(0) }
+        Self { quantum: Cell::new(0), credit: Cell::new(0) }
     }
 
     /// Adds what so many visits add. Never more than one share is there to use: what a lane had left when
@@ -131,58 +129,33 @@ impl<T: Default> RunQueue<T> {
         self.lanes.get().map_or(&self.first, |lanes| &lanes.lists[lane])
     }
 
-    /// Counts what became due in another lane than the first, or is so no more.
+    /// Whether anything is due in another lane than the first.
     #[inline]
-    pub(super) fn count_in_lane(&self, cell: &Slot<T>, by: isize) {
-        if cell.marks.get() & LANE != 0 {
-            self.count_in_other_lane(cell, by);
-        }
+    pub(super) fn is_other_lane_due(&self) -> bool {
+        self.lanes.get().is_some_and(|lanes| (1..lanes.count.get()).any(|lane| self.is_due(lane)))
     }
 
-    #[cold]
-    fn count_in_other_lane(&self, cell: &Slot<T>, by: isize) {
-        if let Some(lanes) = self.lanes.get() {
-            let due = &lanes.shares[usize::from(cell.marks.get() & LANE)].due;
-            due.set(due.get().wrapping_add_signed(by));
-        }
-    }
-
-    fn due_in(&self, lanes: &Lanes, lane: usize) -> usize {
-        match lane {
-            0 => self.due.get() - lanes.shares.iter().map(|share| share.due.get()).sum::<usize>(),
-            lane => lanes.shares[lane].due.get(),
-        }
+    fn is_due(&self, lane: usize) -> bool {
+        self.has_due_in(self.lists_of(lane))
     }
 
     /// Takes the next item to poll, of whatever lane; `None` if nothing is due.
     pub(crate) fn pop_fair(&self) -> Option<Entry<'_, T>> {
         let lanes = self.lanes.get()?;
-        let Some(lane) = self.choose(lanes) else {
-            // Only stale entries are left: nobody else would pop them.
-            let live = (0..lanes.count.get()).filter_map(|lane| self.pop_in(lane)).count();
-            debug_assert_eq!(live, 0, "Counted");
-            return None;
-        };
-        let entry = self.pop_in(lane)?;
-        self.count_in_lane(entry.cell, -1);
-        Some(entry)
-    }
-
-    fn pop_in(&self, lane: usize) -> Option<Entry<'_, T>> {
-        let lists = self.lists_of(lane);
-        self.pop_of(lists).or_else(|| {
+        let lists = self.lists_of(self.choose(lanes)?);
+        let rest = if lists.queue.last.get() == NONE { None } else { self.pop_of(lists) };
+        rest.or_else(|| {
             self.begin_round_of(lists);
             self.pop_of(lists)
         })
     }
 
-    /// Pops what is stale in lanes that have nothing to run, which no visit would: their slots would not be
+    /// Drops what is stale in lanes that have nothing to run, which no visit would: their slots would not be
     /// free again while another lane is busy.
     pub(crate) fn drop_stale_of_idle_lanes(&self) {
         let Some(lanes) = self.lanes.get() else { return };
-        for lane in (0..lanes.count.get()).filter(|&lane| self.due_in(lanes, lane) == 0) {
-            let none = self.pop_in(lane);
-            debug_assert!(none.is_none(), "Counted");
+        for lane in 0..lanes.count.get() {
+            self.is_due(lane);
         }
     }
 
@@ -191,21 +164,18 @@ impl<T: Default> RunQueue<T> {
         let Some(lanes) = self.lanes.get() else { return };
         let credit = &lanes.shares[lane].credit;
         credit.set(credit.get().saturating_sub_unsigned(time));
-        if self.due_in(lanes, lane) == 0 {
+        if !self.is_due(lane) {
             credit.set(0);
         }
     }
 
     /// Chooses the lane that runs next.
     fn choose(&self, lanes: &Lanes) -> Option<usize> {
-        if self.due.get() == 0 {
-            return None;
-        }
         let (current, count) = (lanes.current.get(), lanes.count.get());
-        if lanes.shares[current].credit.get() > 0 && self.due_in(lanes, current) != 0 {
+        if lanes.shares[current].credit.get() > 0 && self.is_due(current) {
             return Some(current);
         }
-        let due = |lane: &usize| self.due_in(lanes, *lane) != 0;
+        let due = |lane: &usize| self.is_due(*lane);
         let circle = || (current + 1..=current + count).map(|n| n % count).filter(due);
         let chosen = circle().find(|&lane| lanes.shares[lane].visit(1)).or_else(|| {
             // All are overdrawn: go round as often as the first to come out needs.
@@ -229,16 +199,9 @@ impl<T: Default> RunQueue<T> {
 
     /// Begins a turn where there are lanes: what waited for it joins the queue of its lane.
     pub(super) fn begin_turn_of_lanes(&self) {
-        self.later.set(0);
         let mut slot = self.next_turn.head.replace(NONE);
-        self.next_turn.tail.set(NONE);
         while let Some(cell) = self.slots.get(slot) {
             let next = cell.next.get();
-            let state = cell.state.get() & !LATER;
-            cell.state.set(state);
-            if state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN {
-                self.count(cell, state);
-            }
             self.append(&self.lane_of(cell).queue, slot, cell);
             slot = next;
         }

@@ -1,75 +1,61 @@
 //! Rounds and turns: when what was queued becomes what runs.
 
-use super::slot::{LATER, List};
+use super::slot::List;
 use super::{Lane, NONE, RunQueue};
 
 impl<T: Default> RunQueue<T> {
     /// Begins a round of what is queued now: what was deferred first, then what a turn that ended
-    /// early left of its round. Returns whether anything is due.
+    /// early left of its round. Returns whether anything is in it, stale entries perhaps.
     ///
-    /// The round is a list of its own, not a number of items: some of it may be cancelled meanwhile,
+    /// The round ends with an entry, not after a number of items: some of it may be cancelled meanwhile,
     /// and then what was woken meanwhile must not take their places.
     #[inline]
     pub(crate) fn begin_round(&self) -> bool {
-        self.begin_round_of(&self.first);
-        self.due.get() != 0 || self.drop_stale()
+        self.begin_round_of(&self.first)
     }
 
     #[inline(always)] // into the loop of the turn, where the lane is known
-    pub(super) fn begin_round_of(&self, lane: &Lane) {
-        if lane.deferred.head.get() == NONE && lane.round.head.get() == NONE {
-            lane.round.head.set(lane.queue.head.replace(NONE));
-            lane.round.tail.set(lane.queue.tail.replace(NONE));
-        } else {
-            self.join_round(lane);
+    pub(super) fn begin_round_of(&self, lane: &Lane) -> bool {
+        if lane.deferred.head.get() != NONE {
+            self.splice_deferred(lane);
         }
+        if lane.queue.head.get() == NONE {
+            return false;
+        }
+        lane.queue.last.set(lane.queue.tail.get());
+        true
     }
 
-    /// The rarer way to begin a round.
     #[cold]
-    fn join_round(&self, lane: &Lane) {
-        self.splice_back(&lane.round, &lane.deferred);
-        self.splice_back(&lane.deferred, &lane.round);
-        self.splice_back(&lane.queue, &lane.round);
-    }
-
-    /// Ends a round that has stale entries at most: nobody would pop them, and their slots would never
-    /// be free again. Returns that nothing is due.
-    fn drop_stale(&self) -> bool {
-        let none = self.pop();
-        debug_assert!(none.is_none(), "Counted");
-        false
+    fn splice_deferred(&self, lane: &Lane) {
+        let (from, to) = (&lane.deferred, &lane.queue);
+        let rest = to.head.replace(from.head.replace(NONE));
+        if rest == NONE {
+            to.tail.set(from.tail.get());
+        } else {
+            self.link(from.tail.get(), rest);
+        }
     }
 
     /// Begins a turn: what waited for it joins the queue.
     pub(crate) fn begin_turn(&self) {
-        let mut slot = self.next_turn.head.get();
-        if slot == NONE {
+        if self.next_turn.head.get() == NONE {
             return;
         }
         if self.has_lanes() {
             return self.begin_turn_of_lanes();
         }
-        while let Some(cell) = self.slots.get(slot) {
-            cell.state.set(cell.state.get() & !LATER);
-            slot = cell.next.get();
-        }
-        self.due.set(self.due.get() + self.later.replace(0));
         self.splice_back(&self.next_turn, &self.first.queue);
     }
 
-    /// Moves all of `from` behind what is in `to`.
-    #[inline]
+    /// Moves all of `from`, which is not empty, behind what is in `to`.
     fn splice_back(&self, from: &List, to: &List) {
         let head = from.head.replace(NONE);
-        if head == NONE {
-            return;
-        }
-        let last = to.tail.replace(from.tail.replace(NONE));
+        let last = to.tail.replace(from.tail.get());
         if to.head.get() == NONE {
             to.head.set(head);
-        } else if let Some(cell) = self.slots.get(last) {
-            cell.next.set(head);
+        } else {
+            self.link(last, head);
         }
     }
 }

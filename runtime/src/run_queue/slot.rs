@@ -14,10 +14,8 @@ pub(super) const WOKEN: usize = 1 << 2;
 pub(super) const PAUSED: usize = 1 << 3;
 /// The item was cancelled while it was being polled; it ends as the poll returns.
 pub(super) const CANCEL: usize = 1 << 4;
-/// The slot is in the list of the next turn.
-pub(super) const LATER: usize = 1 << 5;
 /// The item is in another lane than the first: its wakes take the longer way.
-pub(super) const LANED: usize = 1 << 6;
+pub(super) const LANED: usize = 1 << 5;
 /// The flags' bits; the loop's number and the generation stand above them, as in a waker's word.
 pub(super) const FLAGS: usize = (1 << SLOT_BITS) - 1;
 
@@ -25,6 +23,12 @@ pub(super) const FLAGS: usize = (1 << SLOT_BITS) - 1;
 pub(super) const LANE: u8 = 7;
 /// The waker was cloned by others than our own leaves, which copy it.
 pub(super) const ESCAPED: u8 = 1 << 3;
+
+/// Whether an item that is listed is due, and no stale entry.
+#[inline]
+pub(super) const fn may_run(state: usize) -> bool {
+    state & (LIVE | WOKEN | PAUSED) == LIVE | WOKEN
+}
 
 pub(super) const fn generation_of(state: usize) -> u32 {
     ((state >> SLOT_BITS) & ((1 << GENERATION_BITS) - 1)) as u32
@@ -92,17 +96,17 @@ impl<'a, T> Entry<'a, T> {
 }
 
 /// A list through the slots.
-#[repr(C)]
 pub(super) struct List {
+    /// `NONE`: the list is empty.
     pub(super) head: Cell<u32>,
-    /// Keeps the compiler from moving both ends as one word, which would wait for the two small writes
-    /// that a wake has just made (measured: 3 ns of a yield).
-    _apart: u32,
+    /// Means nothing once the list is empty.
     pub(super) tail: Cell<u32>,
+    /// The last entry of the round that is under way, `NONE` if there is no more of it.
+    pub(super) last: Cell<u32>,
 }
 
 impl List {
     pub(super) const fn new() -> Self {
-        Self { head: Cell::new(NONE), _apart: 0, tail: Cell::new(NONE) }
+        Self { head: Cell::new(NONE), tail: Cell::new(NONE), last: Cell::new(NONE) }
     }
 }

@@ -27,38 +27,50 @@ pub(super) fn run_rounds(
     shared.over.set(false);
     witness.begins();
     let queue = &shared.home.queue;
-    let most = shared.config.turn_items;
-    let mut ran = 0;
-    // How many more to run before the next check; the one number that the loop counts.
-    let mut batch = shared.pace.get().min(most);
-    let mut left = batch;
+    let mut batches = Batches { ran: 0, size: shared.pace.get().min(shared.config.turn_items) };
+    // The one number that the loop counts. In memory, as a register would have to be saved for it.
+    let left = &shared.left;
+    left.set(batches.size);
     // A round is what was queued when it began, so an item runs at most once in it.
-    // With a lane made meanwhile this goes on in the next turn, fairly.
-    'turn: while !queue.has_lanes() && queue.begin_round() {
+    'turn: while queue.begin_round() {
         while let Some(entry) = queue.pop() {
-            witness.counts(left);
+            witness.counts(left.get());
             let done = poll(shared, root, &entry, witness);
-            left -= 1;
-            if done {
+            left.set(left.get() - 1);
+            if done || left.get() == 0 && batches.end(shared, began, witness) {
                 break 'turn;
             }
-            if left == 0 {
-                ran += batch;
-                // With nothing left there is no need to ask: the turn ends by itself.
-                let over = queue.due() != 0 && turn_is_over(shared, began, ran, batch);
-                batch = shared.pace.get().min(most - ran);
-                left = batch;
-                witness.begins();
-                if batch == 0 || over {
-                    break 'turn;
-                }
+            if queue.is_round_over() {
+                break;
             }
         }
-        if shared.over.get() || queue.is_idle() {
+        if shared.over.get() {
             break;
         }
     }
-    add(&shared.counters.items_run, (ran + batch - left) as u64);
+    add(&shared.counters.items_run, (batches.ran + batches.size - left.get()) as u64);
+}
+
+/// What runs from one look at the clock to the next.
+struct Batches {
+    /// How many items ran in those that are over.
+    ran: usize,
+    /// How many items the one that runs has.
+    size: usize,
+}
+
+impl Batches {
+    /// Begins the next one. Returns whether the turn is over.
+    #[inline(never)] // so the loop needs no registers for it
+    fn end(&mut self, shared: &Shared, began: Nanos, witness: impl Witness) -> bool {
+        self.ran += self.size;
+        // With nothing left there is no need to ask: the turn ends by itself.
+        let over = shared.home.queue.has_due() && turn_is_over(shared, began, self.ran, self.size);
+        self.size = shared.pace.get().min(shared.config.turn_items - self.ran);
+        shared.left.set(self.size);
+        witness.begins();
+        self.size == 0 || over
+    }
 }
 
 /// As `run_rounds`, with a look at the clock after each item: to charge its lane, where there are lanes,
@@ -91,7 +103,7 @@ pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         if done || shared.over.get() {
             break;
         }
-        if ran % every == 0 && queue.due() != 0 && turn_is_over(shared, began, ran, every) {
+        if ran % every == 0 && queue.has_due() && turn_is_over(shared, began, ran, every) {
             break;
         }
     }
@@ -103,7 +115,7 @@ fn next_timed(shared: &Shared) -> Option<Entry<'_, ItemCell>> {
     if queue.has_lanes() {
         return queue.pop_fair();
     }
-    queue.pop().or_else(|| if queue.begin_round() { queue.pop() } else { None })
+    queue.pop_of_round().or_else(|| if queue.begin_round() { queue.pop() } else { None })
 }
 
 /// Says who held the loop; `None`: the root future.
@@ -187,12 +199,11 @@ fn poll(
     entry: &Entry<'_, ItemCell>,
     witness: impl Witness,
 ) -> bool {
-    if entry.slot == ROOT {
+    // Asked in this order, as most are items.
+    !shared.poll_item(entry, witness) && entry.slot == ROOT && {
         witness.root();
-        return poll_root(shared, root, entry.word());
+        poll_root(shared, root, entry.word())
     }
-    shared.poll_item(entry, witness);
-    false
 }
 
 /// Polls the root future. Its panics are its caller's and unwind through the turn.

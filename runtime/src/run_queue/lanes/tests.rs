@@ -24,7 +24,7 @@ fn items_that_end_before_they_run_use_no_slots_up() {
             _ => queue.enqueue(slot),
         }
         queue.free(slot);
-        assert!(queue.pop_fair().is_none() && queue.due() == 0);
+        assert!(queue.pop_fair().is_none() && !queue.has_due());
     }
     assert!(queue.used() < MAIL + 6, "{} slots for one item at a time", queue.used());
 }
