@@ -321,10 +321,16 @@ impl<T: Default> RunQueue<T> {
         }
     }
 
-    /// Drops the stale entries at the head of a list, whose slots would not be free again while nothing
-    /// is popped. Returns whether anything is left.
+    /// Whether anything in a list may run.
     #[inline]
     fn any_due(&self, list: &List) -> bool {
+        list.head.get() != NONE && self.drop_stale(list)
+    }
+
+    /// Drops the stale entries at the head of a list, whose slots would not be free again while nothing
+    /// is popped. Returns whether anything is left.
+    #[inline(never)]
+    fn drop_stale(&self, list: &List) -> bool {
         while let Some(cell) = self.slots.get(list.head.get()) {
             if may_run(cell.state.get()) {
                 return true;
@@ -356,7 +362,7 @@ impl<T: Default> RunQueue<T> {
     }
 
     /// Whether any item is due, those of the next turn included.
-    #[inline]
+    #[inline(always)] // in every turn
     pub(crate) fn has_due(&self) -> bool {
         self.has_due_in(&self.first) || self.any_due(&self.next_turn) || self.is_other_lane_due()
     }
