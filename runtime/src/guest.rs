@@ -157,8 +157,9 @@ impl<S: 'static> Guest<S> {
             shared.stop.set(stopped);
             return Err(error);
         }
-        let left = shared.host.left.get();
-        Ok(Turn { ran: ran() as usize, left, deadline: self.deadline(), stopped })
+        // As the turn's end found them.
+        let (left, deadline) = (shared.host.left.get(), self.instant(shared.host.told.get()));
+        Ok(Turn { ran: ran() as usize, left, deadline, stopped })
     }
 
     /// Takes in what made the descriptor readable, inside a turn, and runs nothing: what came runs when the
@@ -188,27 +189,31 @@ impl<S: 'static> Guest<S> {
     /// that they left, or for timers.
     #[must_use]
     pub fn prepare(&self) -> Prepared {
-        self.shared().host.asks.set(true);
-        Prepared { ready: self.is_ready(), deadline: self.deadline() }
+        let shared = self.shared();
+        shared.host.asks.set(true);
+        let deadline = shared.next_deadline();
+        Prepared { ready: self.is_ready_at(deadline), deadline: self.instant(deadline) }
     }
 
     /// Whether a turn would run something, without a look at sources.
     #[must_use]
     pub fn is_ready(&self) -> bool {
+        self.is_ready_at(self.shared().next_deadline())
+    }
+
+    fn is_ready_at(&self, deadline: Nanos) -> bool {
         let shared = self.shared();
-        let deadline = shared.next_deadline();
-        shared.would_run(deadline) || deadline <= shared.clock.read()
+        shared.would_run(deadline) || deadline != NEVER && deadline <= shared.clock.read()
     }
 
     /// Returns when the next timer is due, or a little earlier; by the clock of the loop, where that is paused.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = self.shared().next_deadline();
-        (deadline != NEVER).then(|| self.instant(deadline))
+        self.instant(self.shared().next_deadline())
     }
 
-    fn instant(&self, at: Nanos) -> Instant {
-        self.shared().clock.instant(at)
+    fn instant(&self, at: Nanos) -> Option<Instant> {
+        (at != NEVER).then(|| self.shared().clock.instant(at))
     }
 
     /// Sets what is called, from any thread, when a turn is due for any other reason than a source: once

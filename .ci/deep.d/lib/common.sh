@@ -78,6 +78,12 @@ have() { # have COMMAND [PACKAGE]
     command -v "$1" >/dev/null || need "${2:-$1}"
 }
 
+# Builds into a folder that no other part needs; the part's end removes it, unless DEEP_KEEP is set.
+own_target() { # own_target NAME
+    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/$1"
+    [ -n "${DEEP_KEEP:-}" ] || cleanups+=("rm -rf '$CARGO_TARGET_DIR'")
+}
+
 host_target() { rustc -vV | sed -n 's/^host: //p'; }
 # The runner variable cargo reads for this machine's target.
 runner_variable() { echo "CARGO_TARGET_$(host_target | tr 'a-z-' 'A-Z_')_RUNNER"; }

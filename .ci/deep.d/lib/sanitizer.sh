@@ -15,7 +15,8 @@ sanitize() { # sanitize asan|lsan address|leak
         skip tests "the toolchain brings no $1 runtime for this machine"
         return
     fi
-    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$2" CARGO_TARGET_DIR="target/$1"
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$2"
+    own_target "$1"
     export LOOPLINE_TEST_SCALE="${LOOPLINE_TEST_SCALE:-10}"
     # The slow unwinder, because suppressions need the names of all frames.
     export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:fast_unwind_on_malloc=0"

@@ -57,7 +57,8 @@ pub extern "C" fn writes_to_nobody() -> c_int {
 pub extern "C" fn prints_to_nobody() -> c_int {
     loopline::block_on(async {
         let mut last = Ok(());
-        for _ in 0..1000 {
+        // More than a pipe holds: else all may be written before the reader has gone.
+        for _ in 0..100_000 {
             last = loopline::io::stdout().write_all(b"a line that nobody reads\n").await;
             if last.is_err() {
                 break;
