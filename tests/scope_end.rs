@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
 use loopline::time::{self, sleep};
 use loopline::{EventLoop, Scope, scope, spawn, try_scope, yield_now};
 use support::{block_on, block_on_paused, closes_clean, ends_with_items, event_loop, paused};
@@ -473,4 +474,18 @@ fn a_wait_on_a_loop_that_ends_is_over_when_the_scope_is_cancelled_under_a_timer(
     event_loop.turn(&mut (), Duration::ZERO).unwrap();
     drop(task.cancel());
     closes_clean(event_loop);
+}
+
+#[test]
+fn a_child_that_gave_its_output_does_not_say_that_it_was_cancelled() {
+    block_on(async {
+        let again = scope(async |s| {
+            let mut child = s.spawn(async { 1 });
+            assert_eq!((&mut child).await.unwrap(), 1);
+            AssertUnwindSafe(child).catch_unwind().await.map(drop)
+        })
+        .await;
+        let text = *again.unwrap_err().downcast::<&str>().unwrap();
+        assert!(text.contains("after it had given its output"), "{text}");
+    });
 }

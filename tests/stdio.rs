@@ -12,6 +12,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,6 +47,16 @@ impl Drop for InPlace {
     fn drop(&mut self) {
         // SAFETY: as above; gives the number back to what had it.
         unsafe { libc::dup2(self.saved.as_raw_fd(), self.number) };
+    }
+}
+
+/// Notes that it was woken.
+#[derive(Default)]
+struct Told(AtomicBool);
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -181,6 +194,34 @@ fn sockets_and_files_stand_behind_them_too() {
     block_on(async {
         assert_eq!(soon(stdin().read(&mut [0])).await.unwrap(), 0);
         soon(stderr().write_all(b"nothing")).await.unwrap();
+    });
+}
+
+#[test]
+fn what_came_for_a_handle_that_is_gone_is_read_by_the_next() {
+    if !is_alone("what_came_for_a_handle_that_is_gone_is_read_by_the_next") {
+        return;
+    }
+    let (reading, mut writing) = pipe();
+    let _place = InPlace::of(0, &reading);
+    block_on(async {
+        let (told, mut buf) = (Arc::new(Told::default()), [0; 8]);
+        let input = stdin();
+        let mut read = Box::pin(input.read(&mut buf));
+        let waker = Waker::from(told.clone());
+        assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        writing.write_all(b"late").unwrap();
+        // It is there: where a thread reads, it has taken it from the pipe.
+        soon(async {
+            while !told.0.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        drop(read);
+        drop(input);
+        let n = soon(stdin().read(&mut buf)).await.unwrap();
+        assert_eq!(&buf[..n], b"late");
     });
 }
 

@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::task::{Context, Poll, ready};
 use std::thread;
 
-use loopline_runtime::callback::{Channel, SendError, Sender, Stream, channel};
+use loopline_runtime::callback::{Channel, Sender, Stream, channel};
 use loopline_runtime::sync::Semaphore;
 
 use super::source::Which;
@@ -23,7 +23,7 @@ const CHUNK: usize = 64 * 1024;
 /// Reads by the thread.
 pub(super) struct Reader {
     /// The answer to what was asked for; taken while it is polled.
-    answer: Cell<Option<Channel<io::Result<Vec<u8>>>>>,
+    answer: Cell<Option<Channel<Answer>>>,
     /// One task at a time asks.
     turn: Semaphore,
 }
@@ -59,7 +59,7 @@ impl Reader {
             self.answer.set(Some(answer));
             return Poll::Pending;
         };
-        let bytes = read.unwrap_or_else(|| Err(thread_gone()))?;
+        let bytes = read.map_or_else(|| Err(thread_gone()), Answer::take)?;
         // An earlier read, that was dropped, may have asked for more.
         let n = bytes.len().min(buf.len());
         buf[..n].copy_from_slice(&bytes[..n]);
@@ -71,10 +71,34 @@ impl Reader {
 /// What the reading thread is asked for.
 struct Request {
     most: usize,
-    reply: Sender<io::Result<Vec<u8>>>,
+    reply: Sender<Answer>,
 }
 
-fn ask(most: usize) -> io::Result<Channel<io::Result<Vec<u8>>>> {
+/// What it read. Dropped by whoever asked for it, or by their channel, it is kept for the next request.
+struct Answer(io::Result<Vec<u8>>);
+
+/// Read for handles that were gone before they took it.
+static KEPT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+fn take_kept() -> Vec<u8> {
+    std::mem::take(&mut *KEPT.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Answer {
+    fn take(mut self) -> io::Result<Vec<u8>> {
+        std::mem::replace(&mut self.0, Ok(Vec::new()))
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Ok(unread) = &mut self.0 {
+            KEPT.lock().unwrap_or_else(PoisonError::into_inner).append(unread);
+        }
+    }
+}
+
+fn ask(most: usize) -> io::Result<Channel<Answer>> {
     static READER: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
     let thread = started(&READER, "loopline-stdin", answer_all)?;
     let (reply, answer) = channel();
@@ -84,12 +108,11 @@ fn ask(most: usize) -> io::Result<Channel<io::Result<Vec<u8>>>> {
 
 /// The reading thread.
 fn answer_all(requests: &mpsc::Receiver<Request>) {
-    let mut kept = Vec::new();
     for Request { most, reply } in requests {
-        let read = if kept.is_empty() { read(most) } else { Ok(std::mem::take(&mut kept)) };
-        if let Err(SendError(Ok(unread))) = reply.send(read) {
-            kept = unread;
-        }
+        let kept = take_kept();
+        let answer = Answer(if kept.is_empty() { read(most) } else { Ok(kept) });
+        // Nobody may be there any more; then its drop keeps it.
+        drop(reply.send(answer));
     }
 }
 

@@ -27,12 +27,27 @@ pub(super) enum Failure<E> {
 pub(super) struct Output<T> {
     value: Cell<Option<T>>,
     ended: Cell<bool>,
+    /// Whether the value was there, and is with who awaited it.
+    given: Cell<bool>,
     waiter: Cell<Option<Waker>>,
 }
 
 impl<T> Output<T> {
     pub(super) fn new() -> Self {
-        Self { value: Cell::new(None), ended: Cell::new(false), waiter: Cell::new(None) }
+        Self {
+            value: Cell::new(None),
+            ended: Cell::new(false),
+            given: Cell::new(false),
+            waiter: Cell::new(None),
+        }
+    }
+
+    /// Takes the value; `None` if the child ended without.
+    fn take(&self) -> Option<T> {
+        assert!(!self.given.get(), "a scope's Child was polled after it had given its output");
+        let value = self.value.take();
+        self.given.set(value.is_some());
+        value
     }
 
     /// Whether this waker waits for it already.
@@ -126,6 +141,10 @@ where
 /// Awaiting gives `Ok(output)`, or an error with [`JoinError::is_cancelled`] if the child was cancelled. A
 /// child's error or panic is not seen here: it ends the whole scope.
 ///
+/// # Panics
+///
+/// If it is polled after it gave its output.
+///
 /// # Cancel safety
 ///
 /// Strict: dropping a pending await of `&mut child` loses nothing.
@@ -170,7 +189,7 @@ impl<T, E> Future for Child<'_, '_, T, E> {
         let permit = ready!(budget::poll_proceed(cx));
         if self.output.ended.get() {
             permit.spend();
-            let value = self.output.value.take();
+            let value = self.output.take();
             return Poll::Ready(value.ok_or_else(|| JoinError::cancelled(self.id)));
         }
         if !self.output.is_awaited_by(cx.waker()) {

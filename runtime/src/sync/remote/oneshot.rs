@@ -58,7 +58,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let state = Arc::new(Mutex::new(state));
     (
         Sender { state: state.clone(), outside: Outside::new() },
-        Receiver { state, outside: Outside::new() },
+        Receiver { state, given: false, outside: Outside::new() },
     )
 }
 
@@ -155,11 +155,17 @@ impl<T> fmt::Debug for Sender<T> {
 ///
 /// It gives the message, or [`RecvError`] if the sender is gone without one.
 ///
+/// # Panics
+///
+/// If it is polled after it gave the message.
+///
 /// # Cancel safety
 ///
 /// Strict: dropping a pending await of `&mut receiver` loses nothing.
 pub struct Receiver<T> {
     state: Arc<Mutex<State<T>>>,
+    /// Whether the message was given.
+    given: bool,
     outside: Outside,
 }
 
@@ -168,11 +174,14 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// If it is not; [`TryRecvError::Closed`] if it will not be.
+    /// If it is not; [`TryRecvError::Closed`] if it will not be, or was taken before.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let mut state = lock(&self.state);
         match state.message.take() {
-            Some(message) => Ok(message),
+            Some(message) => {
+                self.given = true;
+                Ok(message)
+            }
             None if state.sending && state.receiving => Err(TryRecvError::Empty),
             None => Err(TryRecvError::Closed),
         }
@@ -213,6 +222,7 @@ impl<T> Future for Receiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.given, "called after complete: a oneshot receiver gives one message");
         let permit = ready!(budget::poll_proceed(cx));
         let this = self.get_mut();
         let polled = poll_locked(
@@ -230,6 +240,7 @@ impl<T> Future for Receiver<T> {
             waits::note("a message (remote::oneshot::Receiver)");
             return Poll::Pending;
         }
+        this.given = matches!(polled, Poll::Ready(Ok(_)));
         this.outside.leave();
         permit.spend();
         polled
