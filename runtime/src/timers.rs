@@ -5,7 +5,7 @@
 //! `core::task::Waker`. Absent on purpose: clocks (time is an argument, `u64` nanoseconds since the
 //! loop's epoch), tasks and callbacks. No waker is called or dropped here: each is handed out.
 //!
-//! A far timer waits in a list of the wheel, where inserting and removing it cost a few stores
+//! A far timer waits in a bucket of the wheel, where inserting and removing it cost a few stores
 //! however many others live. Only a timer whose bucket has come up pays for an exact place in the
 //! heap: one that is cancelled in time (a server's usual timeout) is never compared with another.
 //!
@@ -25,16 +25,16 @@ use core::task::Waker;
 
 use self::heap::{Entry, Heap};
 use self::nodes::{Node, Nodes, Place};
-use self::wheel::Wheel;
+use self::wheel::{Wheel, keys};
 
 /// The deadline that never comes: saturated sums end here.
 const NEVER: u64 = u64::MAX;
 
-/// No node: the end of a list.
+/// No node, or no entry: the end of a list.
 const NIL: u32 = u32::MAX;
 
 /// A bucket that holds at most this many nodes goes to the heap before its time (the sparse rule).
-const SPARSE: usize = 8;
+const SPARSE: u32 = 8;
 
 /// Buffers for more nodes than this are released when the last node is gone.
 const KEPT: usize = 1024;
@@ -86,12 +86,12 @@ impl Timers {
     ///
     /// # Panics
     ///
-    /// If 2^32 - 1 timers are held already.
+    /// If 2^31 - 1 timers are held already.
     #[inline]
     pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
         let seq = self.next_seq();
         let key = self.nodes.add(deadline, seq, waker);
-        self.file(key);
+        self.file_at(key, deadline);
         TimerKey(key)
     }
 
@@ -140,7 +140,7 @@ impl Timers {
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
         self.unfile(key.0);
         let waker = self.nodes.free(key.0);
-        if self.nodes.len() == 0 && self.nodes.capacity() > KEPT {
+        if self.nodes.len() == 0 {
             self.release_buffers();
         }
         waker
@@ -211,20 +211,27 @@ impl Timers {
     /// Files a node that is in no place by its deadline.
     #[inline]
     fn file(&mut self, key: u32) {
-        if let Some(bucket) = self.wheel.bucket_of(self.nodes[key].deadline) {
-            self.wheel.append(&mut self.nodes, bucket, key);
-        } else {
-            self.file_rare(key);
-        }
+        self.file_at(key, self.nodes[key].deadline);
     }
 
-    /// `file`, when the wheel has no bucket for the node.
+    /// `file`, where the node's deadline is known.
+    #[inline]
+    fn file_at(&mut self, key: u32, deadline: u64) {
+        let Some(bucket) = self.wheel.bucket_of(deadline) else { return self.file_rare(key) };
+        let Some(index) = self.wheel.append(bucket, key) else { return self.file_rare(key) };
+        let node = &mut self.nodes[key];
+        (node.place, node.bucket, node.index) = (Place::Bucket, bucket as u16, index);
+    }
+
+    /// `file`, when the wheel has no bucket for the node, or no room in it.
     #[inline(never)]
     fn file_rare(&mut self, key: u32) {
-        if self.nodes[key].deadline == NEVER {
+        let deadline = self.nodes[key].deadline;
+        if let Some(bucket) = self.wheel.bucket_of(deadline) {
+            self.wheel.widen(bucket);
+            self.file(key);
+        } else if deadline == NEVER {
             self.nodes[key].place = Place::Unfiled;
-        } else if self.wheel.build() {
-            self.file(key); // the loop's first timer
         } else {
             self.file_now(key);
         }
@@ -239,8 +246,9 @@ impl Timers {
     /// Cuts a node out of its place.
     #[inline]
     fn unfile(&mut self, key: u32) {
-        if self.nodes[key].place == Place::Bucket {
-            self.wheel.unlink(&mut self.nodes, key);
+        let Node { place, bucket, index, .. } = self.nodes[key];
+        if place == Place::Bucket {
+            self.wheel.unlink(bucket.into(), index);
         } else {
             self.unfile_rare(key);
         }
@@ -268,15 +276,12 @@ impl Timers {
     #[inline(never)]
     fn roll_wheel(&mut self) {
         let mut passed = self.wheel.roll_to(self.now);
-        // Bounded: each bucket once, and each detached list ends. A later reset may send a node to
+        // Bounded: each bucket once, and each emptied one ends. A later reset may send a node to
         // a bucket that is yet to be emptied; it is then filed once more, where it belongs.
         while let Some(bucket) = passed.next_bucket() {
-            let mut at = self.wheel.take(bucket);
-            while at != NIL {
-                let next = self.nodes[at].next;
-                self.file(at);
-                at = next;
-            }
+            let entries = self.wheel.take(bucket);
+            keys(&entries).for_each(|key| self.file(key));
+            self.wheel.put_back(entries);
         }
     }
 
@@ -291,19 +296,14 @@ impl Timers {
             if top.is_some_and(|top| top <= start) {
                 return top;
             }
-            if self.wheel.holds_more_than(&self.nodes, bucket, SPARSE) {
+            if self.wheel.holds_more_than(bucket, SPARSE) {
                 return Some(start);
             }
-            let mut at = self.wheel.take(bucket);
-            while at != NIL {
-                let Node { next, deadline, .. } = self.nodes[at];
-                if deadline <= last {
-                    self.file_now(at)
-                } else {
-                    self.file(at)
-                }
-                at = next;
+            let entries = self.wheel.take(bucket);
+            for key in keys(&entries) {
+                if self.nodes[key].deadline <= last { self.file_now(key) } else { self.file(key) }
             }
+            self.wheel.put_back(entries);
         }
     }
 
@@ -361,9 +361,13 @@ impl Timers {
     }
 
     /// Gives a burst's memory back, after the last timer went.
-    #[cold]
+    #[inline(never)]
     fn release_buffers(&mut self) {
         debug_assert!(self.heap.first().is_none() && self.held.is_empty(), "One Place");
+        if self.nodes.capacity() <= KEPT {
+            return;
+        }
+        self.wheel.release();
         self.nodes = Nodes::new();
         self.heap = Heap::new();
         self.held = Vec::new();

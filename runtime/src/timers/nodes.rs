@@ -9,7 +9,10 @@ use core::task::Waker;
 
 use super::NIL;
 
-/// One timer. 48 bytes.
+/// Keys are below that; see `HOLE` in `wheel`.
+const MOST: usize = (1 << 31) - 1;
+
+/// One timer. 40 bytes.
 #[derive(Debug)]
 pub(super) struct Node {
     /// When to fire. Its place may lag behind (Lower Bound).
@@ -18,12 +21,10 @@ pub(super) struct Node {
     pub(super) seq: u64,
     /// Who is woken. Taken when the timer fires; `None` from then until the owner sets another.
     pub(super) waker: Option<Waker>,
-    /// In a bucket: the neighbour towards the head. Stale elsewhere.
-    pub(super) prev: u32,
-    /// In a bucket: the neighbour towards the tail. Free: the next free node. Stale elsewhere.
-    pub(super) next: u32,
-    /// The bucket's number, or the index in the heap or in `Timers::held`. Stale elsewhere.
+    /// The index in the bucket, in the heap or in `Timers::held`. Free: the next free node. Stale elsewhere.
     pub(super) index: u32,
+    /// The bucket's number. Stale elsewhere.
+    pub(super) bucket: u16,
     /// Where the node is filed.
     pub(super) place: Place,
 }
@@ -31,7 +32,7 @@ pub(super) struct Node {
 /// Where a node is filed (One Place).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the list of a bucket of the wheel.
+    /// In a bucket of the wheel.
     Bucket,
     /// In the heap.
     Heap,
@@ -90,7 +91,7 @@ impl Nodes {
             node.place == Place::Free && node.waker.is_none(),
             "a timer in the free list"
         );
-        self.free = node.next;
+        self.free = node.index;
         self.len += 1;
         node.deadline = deadline;
         node.seq = seq;
@@ -103,9 +104,9 @@ impl Nodes {
     #[inline(never)]
     fn grow(&mut self, deadline: u64, seq: u64, waker: Waker) -> u32 {
         let key = self.all.len();
-        assert!(key < NIL as usize, "too many timers: remove some before adding more");
+        assert!(key < MOST, "too many timers: remove some before adding more");
         let (waker, place) = (Some(waker), Place::Unfiled);
-        self.all.push(Node { deadline, seq, waker, prev: NIL, next: NIL, index: 0, place });
+        self.all.push(Node { deadline, seq, waker, index: NIL, bucket: 0, place });
         self.len += 1;
         key as u32
     }
@@ -115,7 +116,7 @@ impl Nodes {
     pub(super) fn free(&mut self, key: u32) -> Option<Waker> {
         let node = &mut self.all[key as usize];
         node.place = Place::Free;
-        node.next = self.free;
+        node.index = self.free;
         self.free = key;
         self.len -= 1;
         node.waker.take()

@@ -167,7 +167,7 @@ fn a_million_timers_at_one_instant_fire_in_order_and_leave_no_memory() {
     for key in keys {
         assert!(timers.remove(key).is_none());
     }
-    assert!(timers.nodes.capacity() <= KEPT);
+    assert!(timers.nodes.capacity() <= KEPT && timers.wheel.capacity() == (0, 0));
 }
 
 // contract 43, fault 72
@@ -231,6 +231,10 @@ fn a_million_timers_cancelled_one_by_one_use_no_memory() {
             }
         }
         assert!(timers.nodes.capacity() <= 128 && timers.heap.capacity() <= 128);
+        assert!(
+            timers.wheel.capacity().1 <= 1_024,
+            "a cancelled timer's entry serves the next one"
+        );
     }
 }
 
@@ -294,6 +298,51 @@ fn a_crowded_bucket_stays_in_the_wheel_until_its_time() {
     assert_eq!(timers.next_deadline(), Some(deadline));
 }
 
+// contract 42, 45
+#[test]
+fn a_bucket_whose_holes_are_filled_out_of_order_fires_in_order() {
+    for width in [20, 26, 32] {
+        let (log, mut timers) = (Log::default(), Timers::new());
+        let deadline = (5 << width) + 17;
+        let mut keys = Vec::from_iter((0..100).map(|n| timers.insert(deadline, log.waker(n))));
+        let capacity = timers.wheel.capacity();
+        let mut expected = Vec::from_iter(0..100);
+        for (nth, name) in (100..1_000).enumerate() {
+            let gone = nth * 37 % keys.len();
+            timers.remove(keys.swap_remove(gone));
+            timers.remove(keys.swap_remove(gone / 2));
+            expected.swap_remove(gone);
+            expected.swap_remove(gone / 2);
+            for name in [2 * name, 2 * name + 1] {
+                keys.push(timers.insert(deadline, log.waker(name)));
+                expected.push(name);
+            }
+        }
+        assert_eq!(timers.wheel.capacity(), capacity, "holes are filled");
+        expected.sort_unstable();
+        assert_eq!(log.turn(&mut timers, deadline - 1), []);
+        assert_eq!(log.turn(&mut timers, deadline), expected);
+    }
+}
+
+#[test]
+fn an_empty_bucket_keeps_no_bursts_memory() {
+    let mut timers = Timers::new();
+    let last = timers.insert(1 << 50, noop());
+    for fires in [false, true] {
+        let keys = Vec::from_iter((0..10_000).map(|_| timers.insert(1 << 40, noop())));
+        assert!(timers.wheel.capacity().1 >= 10_000);
+        if fires {
+            timers.advance_to(1 << 40);
+        }
+        for key in keys {
+            timers.remove(key);
+        }
+        assert!(timers.wheel.capacity().1 <= 128);
+    }
+    timers.remove(last);
+}
+
 #[test]
 fn a_later_reset_moves_nothing_and_is_still_exact() {
     let (log, mut timers) = (Log::default(), Timers::new());
@@ -323,7 +372,8 @@ fn no_timers_cost_no_memory() {
     timers.advance_to(1 << 50);
     assert_eq!(timers.next_deadline(), None);
     assert!(!timers.is_due(1 << 51) && timers.pop_due(1 << 52, 0).is_none());
-    assert_eq!(timers.nodes.capacity() + timers.heap.capacity() + timers.wheel.capacity(), 0);
+    assert_eq!(timers.nodes.capacity() + timers.heap.capacity(), 0);
+    assert_eq!(timers.wheel.capacity(), (0, 0));
 }
 
 #[test]
