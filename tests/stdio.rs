@@ -198,6 +198,24 @@ fn sockets_and_files_stand_behind_them_too() {
 }
 
 #[test]
+fn the_users_side_of_a_terminal_is_that_terminal() {
+    if !is_alone("the_users_side_of_a_terminal_is_that_terminal") {
+        return;
+    }
+    let (user, mut programs) = terminal();
+    let _places = (InPlace::of(0, &user), InPlace::of(1, &user));
+    block_on(async {
+        programs.write_all(b"prompt").unwrap();
+        let mut buf = [0; 16];
+        let n = soon(stdin().read(&mut buf)).await.unwrap();
+        assert_eq!(&buf[..n], b"prompt");
+        soon(stdout().write_all(b"typed\n")).await.unwrap();
+        let n = programs.read(&mut buf).unwrap();
+        assert_eq!(&buf[..n], b"typed\n");
+    });
+}
+
+#[test]
 fn what_came_for_a_handle_that_is_gone_is_read_by_the_next() {
     if !is_alone("what_came_for_a_handle_that_is_gone_is_read_by_the_next") {
         return;

@@ -7,8 +7,9 @@
 //!   that does not block (Linux);
 //! - a socket is read and written by calls that do not block, whatever its flags say;
 //! - a file is read and written directly: it never keeps one waiting for others;
-//! - else (another system, no `/proc`, a terminal of another user) a helper thread does the calls. One is
-//!   started for each of the three, on first use, and nothing waits for it: not even the end of the process.
+//! - else (another system, no `/proc`, a terminal of another user, or the side of a terminal that its user
+//!   has) a helper thread does the calls. One is started for each of the three, on first use, and nothing
+//!   waits for it: not even the end of the process.
 //!   A read by it took 9 us where one of our own description took 0.3 to 2.
 //!
 //! Nothing is buffered on the way out. `print!` has a buffer of its own: end lines there before writing here.

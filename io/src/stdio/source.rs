@@ -1,7 +1,7 @@
 //! What a standard descriptor turns out to be, and how it is then read or written without blocking.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -55,7 +55,8 @@ pub(super) enum Source {
 impl Source {
     pub(super) fn open(which: Which) -> io::Result<Self> {
         let file = File::from(which.fd().try_clone_to_owned()?);
-        let kind = file.metadata()?.file_type();
+        let about = file.metadata()?;
+        let kind = about.file_type();
         if kind.is_socket() {
             let adapter = Adapter::new(OwnedFd::from(file));
             // The description outlives our duplicate.
@@ -74,7 +75,8 @@ impl Source {
                  have been started with it closed",
             ));
         }
-        Ok(match reopen(which) {
+        let own = if is_terminals_user(&about) { None } else { reopen(which) };
+        Ok(match own {
             Some(own) => Self::Own(Adapter::new(own)),
             None if which.is_input() => Self::Reader(Reader::default()),
             None => Self::Writer(Writer::new(which)),
@@ -194,6 +196,23 @@ fn reopen(which: Which) -> Option<File> {
     // A failure, whatever it is (a terminal of another user, no /proc, nobody at the other end), leaves it
     // to the thread, whose calls tell what is the matter.
     options.open(format!("/proc/self/fd/{}", which.fd().as_raw_fd())).ok()
+}
+
+/// Whether this is the user's side of a terminal, as a terminal emulator has it: opened once more, that
+/// would be a new terminal.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park)))]
+fn is_terminals_user(about: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    // Of /dev/ptmx, whose number is the kernel's for ever.
+    const PTMX: u64 = 5 << 8 | 2;
+    about.file_type().is_char_device() && about.rdev() == PTMX
+}
+
+/// Elsewhere nothing is opened once more.
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(loopline_portable_park))))]
+fn is_terminals_user(_: &Metadata) -> bool {
+    false
 }
 
 /// Elsewhere `/dev/fd` gives a duplicate, whose flags are shared.
