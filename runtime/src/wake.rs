@@ -69,7 +69,7 @@ impl Home {
     }
 }
 
-const fn slot_of(word: Word) -> u32 {
+pub(crate) const fn slot_of(word: Word) -> u32 {
     (word & ((1 << SLOT_BITS) - 1)) as u32
 }
 
@@ -136,6 +136,12 @@ pub(crate) fn waker(word: Word) -> ManuallyDrop<Waker> {
 #[inline]
 pub(crate) fn is_ours(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &VTABLE)
+}
+
+/// The word of a waker of ours.
+#[inline]
+pub(crate) fn word_of(waker: &Waker) -> Option<Word> {
+    is_ours(waker).then(|| waker.data().addr())
 }
 
 /// Whether this wakes an item of the loop of that number.

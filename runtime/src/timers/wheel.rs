@@ -22,6 +22,8 @@ const SLOTS: usize = 1 << SLOT_BITS;
 const HOLE: u32 = 1 << 31;
 /// An empty bucket keeps memory for that many entries.
 const KEPT_ENTRIES: usize = 64;
+/// So much memory of emptied buckets is kept.
+const KEPT_SPARE: usize = 16;
 /// Levels, enough for every grain a `u64` of nanoseconds has.
 const LEVELS: usize = (u64::BITS - GRAIN_BITS).div_ceil(SLOT_BITS) as usize;
 
@@ -34,8 +36,8 @@ pub(super) struct Wheel {
     occupied: [u64; LEVELS],
     /// All buckets, level by level; none until `widen` (16 KiB then).
     buckets: Vec<Bucket>,
-    /// The memory of the bucket that was emptied last, for the next one that is.
-    spare: Vec<u32>,
+    /// The memory of buckets that were emptied, for the next that are filled: time goes on to new ones.
+    spare: Vec<Vec<u32>>,
 }
 
 /// The nodes of one slot, in any order: the heap puts them into theirs.
@@ -114,7 +116,11 @@ impl Wheel {
         if self.buckets.is_empty() {
             self.buckets = vec![EMPTY; LEVELS * SLOTS];
         }
-        self.buckets[bucket as usize].entries.reserve(1);
+        let entries = &mut self.buckets[bucket as usize].entries;
+        if entries.capacity() == 0 {
+            *entries = self.spare.pop().unwrap_or_default();
+        }
+        entries.reserve(1);
     }
 
     /// Cuts a node out of its bucket.
@@ -141,14 +147,14 @@ impl Wheel {
         let list = &mut self.buckets[bucket as usize];
         debug_assert!(list.keys != 0, "the slot of an empty bucket is marked as occupied");
         (list.hole, list.keys) = (NIL, 0);
-        core::mem::replace(&mut list.entries, core::mem::take(&mut self.spare))
+        core::mem::take(&mut list.entries)
     }
 
     /// Takes back the memory of a bucket that was emptied.
     pub(super) fn put_back(&mut self, mut entries: Vec<u32>) {
-        if entries.capacity() <= KEPT_ENTRIES {
+        if entries.capacity() <= KEPT_ENTRIES && self.spare.len() < KEPT_SPARE {
             entries.clear();
-            self.spare = entries;
+            self.spare.push(entries);
         }
     }
 
@@ -191,7 +197,8 @@ impl Wheel {
     #[cfg(test)]
     pub(super) fn capacity(&self) -> (usize, usize) {
         let entries = self.buckets.iter().map(|bucket| bucket.entries.capacity()).sum::<usize>();
-        (self.buckets.capacity(), entries + self.spare.capacity())
+        let spare = self.spare.iter().map(Vec::capacity).sum::<usize>();
+        (self.buckets.capacity(), entries + spare)
     }
 
     /// Gives the buckets' memory back. They are all empty.
