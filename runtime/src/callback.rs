@@ -86,11 +86,6 @@ impl<Src, F, S> ForEach<Src, F, S> {
     pub(crate) fn new(source: Src, callback: F, events: u32) -> Self {
         Self { source: Some(source), callback, events, state: PhantomData }
     }
-
-    /// Returns the source of a callback that was never polled.
-    pub(crate) fn into_source(self) -> Src {
-        self.source.expect("the source is there until the callback ends")
-    }
 }
 
 impl<Src, F, S> Future for ForEach<Src, F, S>

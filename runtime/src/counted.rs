@@ -35,20 +35,37 @@ pub(crate) struct Counted<T: ?Sized> {
     _owns: PhantomData<T>,
 }
 
-impl<T> Counted<T> {
-    /// Moves a value to where it stays.
+/// A place for a value, where it is made and stays. One that is dropped is lost, no harm.
+pub(crate) struct Room<T>(NonNull<T>);
+
+impl<T> Room<T> {
     #[inline]
-    pub(crate) fn new(value: T) -> Self {
+    pub(crate) fn new() -> Self {
         let (layout, offset) = block_of(Layout::new::<T>());
         // SAFETY: Block: it is as large as the offset and a value, by `block_of`.
-        let place = unsafe { take(layout).add(offset) }.cast::<T>();
-        // SAFETY: Block: aligned for it, and nobody else's.
-        unsafe { place.write(value) };
-        // SAFETY: Block: the word in front of the value is in it, and aligned.
-        unsafe { place.cast::<Cell<usize>>().sub(1).write(Cell::new(1)) };
-        Self { value: place, _owns: PhantomData }
+        Self(unsafe { take(layout).add(offset) }.cast::<T>())
     }
 
+    /// Where to write the value: aligned, and nobody else's.
+    #[inline]
+    pub(crate) fn place(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+
+    /// Returns the first reference to the value.
+    ///
+    /// # Safety
+    ///
+    /// It was written to the place.
+    #[inline]
+    pub(crate) unsafe fn fill(self) -> Counted<T> {
+        // SAFETY: Block: the word in front of the value is in it, and aligned.
+        unsafe { self.0.cast::<Cell<usize>>().sub(1).write(Cell::new(1)) };
+        Counted { value: self.0, _owns: PhantomData }
+    }
+}
+
+impl<T> Counted<T> {
     /// Forgets the value's type.
     ///
     /// # Safety

@@ -15,12 +15,12 @@ use crate::callback::{ForEach, Next};
 use crate::clock::system_now;
 use crate::config::Stats;
 use crate::current::{CurrentError, with_current, with_loop};
-use crate::insert_error::InsertError;
+use crate::insert_error::{InsertError, InsertErrorKind};
 use crate::item::Meta;
 use crate::items::Start;
 use crate::join::{Control, JoinHandle};
 use crate::shared::{Life, Shared};
-use crate::spawn::{insert, refused};
+use crate::spawn::{insert, insert_into, refused};
 use crate::state::StateError;
 
 /// The way to an event loop from anywhere on its thread: a plain number, `Copy` and not `Send`.
@@ -368,13 +368,20 @@ impl<S: 'static> ItemBuilder<S> {
         Src: Stream + Unpin + 'static,
         F: FnMut(Src::Item, &mut Src, &mut S) -> Next + 'static,
     {
-        let loop_id = self.handle.loop_id;
-        with_loop(loop_id, |shared| {
-            let events = shared.map_or(0, |shared| shared.config.operations);
-            let for_each = ForEach::new(source, callback, events);
-            insert(shared, for_each, self.meta, Start::NextTurn)
-        })
-        .map_err(|(for_each, kind, _)| InsertError::new(for_each.into_source(), kind))
+        // Both stay here until there is a place for them, and then move once: they may be large.
+        let mut parts = Some((source, callback));
+        let inserted = with_loop(self.handle.loop_id, |shared| {
+            let Some(shared) = shared else { return Err(InsertErrorKind::LoopGone) };
+            let slot = shared.take_slot(self.meta.lane)?;
+            let Some((source, callback)) = parts.take() else { unreachable!("taken here alone") };
+            let for_each = ForEach::new(source, callback, shared.config.operations);
+            Ok(insert_into(shared, slot, for_each, self.meta, Start::NextTurn))
+        });
+        match (inserted, parts) {
+            (Ok(handle), _) => Ok(handle),
+            (Err(kind), Some((source, _))) => Err(InsertError::new(source, kind)),
+            (Err(_), None) => unreachable!("they move last"),
+        }
     }
 
     fn start<F: Future + 'static>(self, future: F, start: Start) -> JoinHandle<F::Output> {

@@ -42,19 +42,30 @@ impl Shared {
         meta: Meta,
         start: Start,
     ) -> Result<Counted<Task<F>>, (F, InsertErrorKind, Meta)> {
-        let slot = match self.take_slot(meta.lane) {
-            Ok(slot) => slot,
-            Err(kind) => return Err((future, kind, meta)),
-        };
+        match self.take_slot(meta.lane) {
+            Ok(slot) => Ok(self.insert_into(slot, future, meta, start)),
+            Err(kind) => Err((future, kind, meta)),
+        }
+    }
+
+    /// Makes an item of a future, in a slot that was just taken.
+    #[inline]
+    pub(crate) fn insert_into<F: Future + 'static>(
+        &self,
+        slot: u32,
+        future: F,
+        meta: Meta,
+        start: Start,
+    ) -> Counted<Task<F>> {
         let background = meta.background;
         let id = self.take_id();
         let task = Task::new(future, id, slot, self.home.number.get() as u16, meta);
         self.start(slot, task::item(task.clone()), background, start);
-        Ok(task)
+        task
     }
 
     /// Takes a slot for a new item, or says why there is none.
-    fn take_slot(&self, lane: u8) -> Result<u32, InsertErrorKind> {
+    pub(crate) fn take_slot(&self, lane: u8) -> Result<u32, InsertErrorKind> {
         match self.life.get() {
             Life::Open => {}
             Life::ShuttingDown => return Err(InsertErrorKind::ShuttingDown),

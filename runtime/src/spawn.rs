@@ -27,6 +27,18 @@ pub(crate) fn insert<F: Future + 'static>(
     Ok(JoinHandle::new(task::joinable(task)))
 }
 
+/// Inserts into a slot of the loop that was just taken.
+#[inline]
+pub(crate) fn insert_into<F: Future + 'static>(
+    shared: &Shared,
+    slot: u32,
+    future: F,
+    meta: Meta,
+    start: Start,
+) -> JoinHandle<F::Output> {
+    JoinHandle::new(task::joinable(shared.insert_into(slot, future, meta, start)))
+}
+
 /// Spawns a task on the event loop that runs on this thread, the innermost if they nest.
 ///
 /// # Panics

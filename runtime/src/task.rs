@@ -30,7 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::counted::Counted;
+use crate::counted::{Counted, Room};
 use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
 
 /// An item as its handle sees it.
@@ -55,10 +55,16 @@ pub(crate) struct Task<F: Future> {
 impl<F: Future> Task<F> {
     #[inline]
     pub(crate) fn new(future: F, id: TaskId, slot: u32, number: u16, meta: Meta) -> Counted<Self> {
-        Counted::new(Self {
-            header: Header::new(id, slot, number, meta),
-            body: UnsafeCell::new(Body { future: ManuallyDrop::new(future) }),
-        })
+        // Written in its parts: to move the whole again would cost as much as all else here.
+        let room = Room::<Self>::new();
+        let header = Header::new(id, slot, number, meta);
+        // SAFETY: the room is aligned and nobody else's; the pointer is to a field in it.
+        unsafe { (&raw mut (*room.place()).header).write(header) };
+        let body = Body { future: ManuallyDrop::new(future) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*room.place()).body).write(UnsafeCell::new(body)) };
+        // SAFETY: both fields were written.
+        unsafe { room.fill() }
     }
 
     /// Drops the future in place. The state must be `Future` or `Busy`; it is `Emptied` afterwards,
