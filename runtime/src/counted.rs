@@ -6,9 +6,10 @@
 //! Invariant (Counted): the count of a block is the number of its `Counted`s. Who brings it to zero drops the
 //! value, then gives up the block; nobody else drops the value.
 //!
-//! Invariant (Block): a block has the layout that `block_of` says for its value, whose place is so far into
-//! it, with the count in front. It was allocated with the layout that it is given up with. While it is in a
-//! list, that of its size, nobody else points to it.
+//! Invariant (Block): a block has the layout of its value. It was allocated with the layout that it is given
+//! up with. While it is in a list, that of its size, nobody else points to it.
+//!
+//! Invariant (Front): a value begins with its head, which has the count; `Headed` promises it.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -27,25 +28,46 @@ const LISTS: usize = 64;
 /// The unit of sizes, and the alignment of all blocks in lists.
 const WORD: usize = size_of::<usize>();
 
+/// The number of references to a value. A byte: a task has but one handle, and the loop few at a time.
+#[derive(Debug)]
+pub(crate) struct Count(Cell<u8>);
+
+impl Count {
+    /// The count of a value that `Counted::new` is about to get.
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self(Cell::new(1))
+    }
+}
+
+/// What a value begins with, whatever its type.
+pub(crate) trait Head {
+    /// The one count of the value, which nobody but `Counted` changes.
+    fn count(&self) -> &Count;
+}
+
+/// A value that begins with its head.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, and its first field is of the type `Head`.
+pub(crate) unsafe trait Headed {
+    type Head: Head;
+}
+
 /// A reference to a value that lives as long as any of its references.
-pub(crate) struct Counted<T: ?Sized> {
-    /// Points to the value, so that a method of one without its type needs no arithmetic; the count is the
-    /// word in front of it.
+pub(crate) struct Counted<T: ?Sized + Headed> {
     value: NonNull<T>,
     _owns: PhantomData<T>,
 }
 
-impl<T> Counted<T> {
-    /// Moves a value to where it stays.
+impl<T: Headed> Counted<T> {
+    /// Moves a value, whose count is new, to where it stays.
     #[inline]
     pub(crate) fn new(value: T) -> Self {
-        let (layout, offset) = block_of(Layout::new::<T>());
-        // SAFETY: Block: it is as large as the offset and a value, by `block_of`.
-        let place = unsafe { take(layout).add(offset) }.cast::<T>();
-        // SAFETY: Block: aligned for it, and nobody else's.
+        let place = take(Layout::new::<T>()).cast::<T>();
+        // SAFETY: Block: it is as large as a value and aligned for it, and nobody else's.
         unsafe { place.write(value) };
-        // SAFETY: Block: the word in front of the value is in it, and aligned.
-        unsafe { place.cast::<Cell<usize>>().sub(1).write(Cell::new(1)) };
         Self { value: place, _owns: PhantomData }
     }
 
@@ -55,7 +77,7 @@ impl<T> Counted<T> {
     ///
     /// `unsize` returns its argument: `|value| value`, which the compiler makes a wider pointer.
     #[inline]
-    pub(crate) unsafe fn unsize<U: ?Sized>(
+    pub(crate) unsafe fn unsize<U: ?Sized + Headed>(
         self,
         unsize: impl FnOnce(NonNull<T>) -> NonNull<U>,
     ) -> Counted<U> {
@@ -64,12 +86,17 @@ impl<T> Counted<T> {
     }
 }
 
-impl<T: ?Sized> Counted<T> {
+impl<T: ?Sized + Headed> Counted<T> {
+    /// Returns what the value begins with: no call by way of its type.
     #[inline]
-    fn count(&self) -> &Cell<usize> {
-        // SAFETY: Counted: this is one of those that keep the block. Block: the word in front of the value
-        // is the count.
-        unsafe { self.value.cast::<Cell<usize>>().sub(1).as_ref() }
+    pub(crate) fn header(&self) -> &T::Head {
+        // SAFETY: Counted: this is one of those that keep the value. Front.
+        unsafe { self.value.cast::<T::Head>().as_ref() }
+    }
+
+    #[inline]
+    fn count(&self) -> &Cell<u8> {
+        &self.header().count().0
     }
 
     /// Whether this is the only reference.
@@ -88,23 +115,13 @@ impl<T: ?Sized> Counted<T> {
                 unsafe { give_up(self.0, self.1) };
             }
         }
-        let (layout, offset) = block_of(Layout::for_value(&**self));
-        // SAFETY: Block: it begins so far in front of the value.
-        let start = unsafe { self.value.cast::<u8>().sub(offset) };
-        let _block = Block(start, layout);
+        let _block = Block(self.value.cast::<u8>(), Layout::for_value(&**self));
         // SAFETY: Counted: the last reference, so nobody uses the value, and nobody dropped it before.
         unsafe { ptr::drop_in_place(self.value.as_ptr()) };
     }
 }
 
-/// Returns the layout of a block for a value of this layout and a count, and where in it the value is.
-#[inline]
-fn block_of(value: Layout) -> (Layout, usize) {
-    let (layout, offset) = Layout::new::<usize>().extend(value).expect("less than all memory");
-    (layout.pad_to_align(), offset)
-}
-
-impl<T: ?Sized> Deref for Counted<T> {
+impl<T: ?Sized + Headed> Deref for Counted<T> {
     type Target = T;
 
     #[inline]
@@ -114,17 +131,16 @@ impl<T: ?Sized> Deref for Counted<T> {
     }
 }
 
-impl<T: ?Sized> Clone for Counted<T> {
+impl<T: ?Sized + Headed> Clone for Counted<T> {
     #[inline]
     fn clone(&self) -> Self {
         let count = self.count();
-        // No overflow, also if some are forgotten: a task has but one handle, and the loop few at a time.
-        count.set(count.get() + 1);
+        count.set(count.get().checked_add(1).expect("few references at a time"));
         Self { value: self.value, _owns: PhantomData }
     }
 }
 
-impl<T: ?Sized> Drop for Counted<T> {
+impl<T: ?Sized + Headed> Drop for Counted<T> {
     #[inline]
     fn drop(&mut self) {
         let left = self.count().get() - 1;
@@ -135,9 +151,9 @@ impl<T: ?Sized> Drop for Counted<T> {
     }
 }
 
-impl<T: ?Sized + fmt::Debug> fmt::Debug for Counted<T> {
+impl<T: ?Sized + Headed<Head: fmt::Display>> fmt::Debug for Counted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+        fmt::Display::fmt(self.header(), f)
     }
 }
 
@@ -171,7 +187,7 @@ impl Blocks {
         if layout.align() != WORD {
             return None;
         }
-        // A layout's size is a multiple of its alignment here, and never zero: there is a count in it.
+        // A value's size is a multiple of its alignment, and never zero: there is a count in it.
         self.lists.get(layout.size() / WORD - 1)
     }
 

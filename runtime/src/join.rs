@@ -112,7 +112,7 @@ impl<T> JoinHandle<T> {
         let header = self.task.header();
         // Of a loop that is gone: one that does nothing, as no loop has the id 0.
         let loop_id = with_owner(header, |shared| shared.map_or(0, |shared| shared.id));
-        Control::new(loop_id, header.slot, header.id)
+        Control::new(loop_id, header.slot(), header.id)
     }
 }
 

@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::counted::Counted;
+use crate::counted::{Counted, Headed};
 use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
 use crate::running::Running;
 
@@ -45,9 +45,15 @@ union Body<F: Future> {
 }
 
 /// One task.
+#[repr(C)] // begins with its header
 pub(crate) struct Task<F: Future> {
     header: Header,
     body: UnsafeCell<Body<F>>,
+}
+
+// SAFETY: as it is laid out just above.
+unsafe impl<F: Future> Headed for Task<F> {
+    type Head = Header;
 }
 
 impl<F: Future> Task<F> {
@@ -129,10 +135,6 @@ pub(crate) fn joinable<F: Future + 'static>(
 }
 
 impl<F: Future + 'static> Item for Task<F> {
-    fn header(&self) -> &Header {
-        &self.header
-    }
-
     #[inline]
     fn poll(&self, cx: &mut Context<'_>, running: &Running) -> Poll<()> {
         running.set(self.header.id.0);
