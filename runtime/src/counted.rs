@@ -62,12 +62,12 @@ pub(crate) struct Counted<T: ?Sized + Headed> {
 }
 
 impl<T: Headed> Counted<T> {
-    /// Moves a value, whose count is new, to where it stays.
+    /// Makes a value, whose count is new, where it stays. The block is lost if that panics.
     #[inline]
-    pub(crate) fn new(value: T) -> Self {
+    pub(crate) fn new(make: impl FnOnce() -> T) -> Self {
         let place = take(Layout::new::<T>()).cast::<T>();
         // SAFETY: Block: it is as large as a value and aligned for it, and nobody else's.
-        unsafe { place.write(value) };
+        unsafe { place.write(make()) };
         Self { value: place, _owns: PhantomData }
     }
 

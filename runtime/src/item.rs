@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 
 use crate::counted::{Count, Counted, Head, Headed};
 use crate::labels;
-use crate::run_queue::NONE;
 use crate::running::Running;
 
 /// What a panic carries.
@@ -82,8 +81,6 @@ impl SlotAndFlags {
     }
 }
 
-const _: () = assert!(NONE <= SlotAndFlags::SLOT);
-
 /// The part of a task that does not depend on its future's type, and that it begins with: 40 bytes.
 pub(crate) struct Header {
     count: Count,
@@ -99,11 +96,14 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// The highest number of a slot.
+    pub(crate) const MOST_SLOT: u32 = SlotAndFlags::SLOT;
+
     #[inline]
     pub(crate) fn new(id: TaskId, slot: u32, loop_number: u16, meta: Meta) -> Self {
         let slot = SlotAndFlags::new(slot, &meta);
         if let Some(label) = meta.label {
-            labels::set(id.0, *label);
+            set_label(id, label);
         }
         Self {
             count: Count::new(),
@@ -175,6 +175,12 @@ impl Header {
     pub(crate) fn take_waiter(&self) -> Option<Waker> {
         self.waiter.take()
     }
+}
+
+#[cold]
+#[allow(clippy::box_collection, clippy::boxed_local, reason = "see `Meta`")]
+fn set_label(id: TaskId, label: Box<Cow<'static, str>>) {
+    labels::set(id.0, *label);
 }
 
 impl Head for Header {

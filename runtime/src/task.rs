@@ -59,7 +59,7 @@ unsafe impl<F: Future> Headed for Task<F> {
 impl<F: Future> Task<F> {
     #[inline]
     pub(crate) fn new(future: F, id: TaskId, slot: u32, number: u16, meta: Meta) -> Counted<Self> {
-        Counted::new(Self {
+        Counted::new(|| Self {
             header: Header::new(id, slot, number, meta),
             body: UnsafeCell::new(Body { future: ManuallyDrop::new(future) }),
         })

@@ -10,7 +10,7 @@ struct Value<T>(Count, T);
 
 impl<T> Value<T> {
     fn new(value: T) -> Counted<Self> {
-        Counted::new(Self(Count::new(), value))
+        Counted::new(|| Self(Count::new(), value))
     }
 }
 
