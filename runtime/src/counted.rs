@@ -6,9 +6,10 @@
 //! Invariant (Counted): the count of a block is the number of its `Counted`s. Who brings it to zero drops the
 //! value, then gives up the block; nobody else drops the value.
 //!
-//! Invariant (Block): a block has the layout that `block_of` says for its value, whose place is so far into
-//! it, with the count in front. It was allocated with the layout that it is given up with. While it is in a
-//! list, that of its size, nobody else points to it.
+//! Invariant (Block): a block has the layout of its value. It was allocated with the layout that it is given
+//! up with. While it is in a list, that of its size, nobody else points to it.
+//!
+//! Invariant (Front): a value begins with its head, which has the count; `Headed` promises it.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -27,10 +28,35 @@ const LISTS: usize = 64;
 /// The unit of sizes, and the alignment of all blocks in lists.
 const WORD: usize = size_of::<usize>();
 
+/// The number of references to a value. A byte: a task has but one handle, and the loop few at a time.
+#[derive(Debug)]
+pub(crate) struct Count(Cell<u8>);
+
+impl Count {
+    /// The count of a value that `Room::fill` is about to get.
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self(Cell::new(1))
+    }
+}
+
+/// What a value begins with, whatever its type.
+pub(crate) trait Head {
+    /// The one count of the value, which nobody but `Counted` changes.
+    fn count(&self) -> &Count;
+}
+
+/// A value that begins with its head.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, and its first field is of the type `Head`.
+pub(crate) unsafe trait Headed {
+    type Head: Head;
+}
+
 /// A reference to a value that lives as long as any of its references.
-pub(crate) struct Counted<T: ?Sized> {
-    /// Points to the value, so that a method of one without its type needs no arithmetic; the count is the
-    /// word in front of it.
+pub(crate) struct Counted<T: ?Sized + Headed> {
     value: NonNull<T>,
     _owns: PhantomData<T>,
 }
@@ -38,12 +64,10 @@ pub(crate) struct Counted<T: ?Sized> {
 /// A place for a value, where it is made and stays. One that is dropped is lost, no harm.
 pub(crate) struct Room<T>(NonNull<T>);
 
-impl<T> Room<T> {
+impl<T: Headed> Room<T> {
     #[inline]
     pub(crate) fn new() -> Self {
-        let (layout, offset) = block_of(Layout::new::<T>());
-        // SAFETY: Block: it is as large as the offset and a value, by `block_of`.
-        Self(unsafe { take(layout).add(offset) }.cast::<T>())
+        Self(take(Layout::new::<T>()).cast())
     }
 
     /// Where to write the value: aligned, and nobody else's.
@@ -56,23 +80,21 @@ impl<T> Room<T> {
     ///
     /// # Safety
     ///
-    /// It was written to the place.
+    /// It was written to the place, with a new count.
     #[inline]
     pub(crate) unsafe fn fill(self) -> Counted<T> {
-        // SAFETY: Block: the word in front of the value is in it, and aligned.
-        unsafe { self.0.cast::<Cell<usize>>().sub(1).write(Cell::new(1)) };
         Counted { value: self.0, _owns: PhantomData }
     }
 }
 
-impl<T> Counted<T> {
+impl<T: Headed> Counted<T> {
     /// Forgets the value's type.
     ///
     /// # Safety
     ///
     /// `unsize` returns its argument: `|value| value`, which the compiler makes a wider pointer.
     #[inline]
-    pub(crate) unsafe fn unsize<U: ?Sized>(
+    pub(crate) unsafe fn unsize<U: ?Sized + Headed>(
         self,
         unsize: impl FnOnce(NonNull<T>) -> NonNull<U>,
     ) -> Counted<U> {
@@ -81,24 +103,17 @@ impl<T> Counted<T> {
     }
 }
 
-impl<T: ?Sized> Counted<T> {
+impl<T: ?Sized + Headed> Counted<T> {
+    /// Returns what the value begins with: no call by way of its type.
     #[inline]
-    fn count(&self) -> &Cell<usize> {
-        // SAFETY: Counted: this is one of those that keep the block. Block: the word in front of the value
-        // is the count.
-        unsafe { self.value.cast::<Cell<usize>>().sub(1).as_ref() }
+    pub(crate) fn header(&self) -> &T::Head {
+        // SAFETY: Counted: this is one of those that keep the value. Front.
+        unsafe { self.value.cast::<T::Head>().as_ref() }
     }
 
-    /// Returns the beginning of the value.
-    ///
-    /// # Safety
-    ///
-    /// The value begins with an `H`.
     #[inline]
-    pub(crate) unsafe fn beginning<H>(&self) -> &H {
-        // SAFETY: Counted: this is one of those that keep the value, so it is there as long as this is
-        // borrowed, and only shared references are made. The caller's: its first bytes are an `H`.
-        unsafe { self.value.cast::<H>().as_ref() }
+    fn count(&self) -> &Cell<u8> {
+        &self.header().count().0
     }
 
     /// Whether this is the only reference.
@@ -117,23 +132,13 @@ impl<T: ?Sized> Counted<T> {
                 unsafe { give_up(self.0, self.1) };
             }
         }
-        let (layout, offset) = block_of(Layout::for_value(&**self));
-        // SAFETY: Block: it begins so far in front of the value.
-        let start = unsafe { self.value.cast::<u8>().sub(offset) };
-        let _block = Block(start, layout);
+        let _block = Block(self.value.cast::<u8>(), Layout::for_value(&**self));
         // SAFETY: Counted: the last reference, so nobody uses the value, and nobody dropped it before.
         unsafe { ptr::drop_in_place(self.value.as_ptr()) };
     }
 }
 
-/// Returns the layout of a block for a value of this layout and a count, and where in it the value is.
-#[inline]
-fn block_of(value: Layout) -> (Layout, usize) {
-    let (layout, offset) = Layout::new::<usize>().extend(value).expect("less than all memory");
-    (layout.pad_to_align(), offset)
-}
-
-impl<T: ?Sized> Deref for Counted<T> {
+impl<T: ?Sized + Headed> Deref for Counted<T> {
     type Target = T;
 
     #[inline]
@@ -143,17 +148,16 @@ impl<T: ?Sized> Deref for Counted<T> {
     }
 }
 
-impl<T: ?Sized> Clone for Counted<T> {
+impl<T: ?Sized + Headed> Clone for Counted<T> {
     #[inline]
     fn clone(&self) -> Self {
         let count = self.count();
-        // No overflow, also if some are forgotten: a task has but one handle, and the loop few at a time.
-        count.set(count.get() + 1);
+        count.set(count.get().checked_add(1).expect("few references at a time"));
         Self { value: self.value, _owns: PhantomData }
     }
 }
 
-impl<T: ?Sized> Drop for Counted<T> {
+impl<T: ?Sized + Headed> Drop for Counted<T> {
     #[inline]
     fn drop(&mut self) {
         let left = self.count().get() - 1;
@@ -164,9 +168,9 @@ impl<T: ?Sized> Drop for Counted<T> {
     }
 }
 
-impl<T: ?Sized + fmt::Debug> fmt::Debug for Counted<T> {
+impl<T: ?Sized + Headed<Head: fmt::Display>> fmt::Debug for Counted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+        fmt::Display::fmt(self.header(), f)
     }
 }
 
@@ -200,7 +204,7 @@ impl Blocks {
         if layout.align() != WORD {
             return None;
         }
-        // A layout's size is a multiple of its alignment here, and never zero: there is a count in it.
+        // A value's size is a multiple of its alignment, and never zero: there is a count in it.
         self.lists.get(layout.size() / WORD - 1)
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
-use crate::counted::Counted;
+use crate::counted::{Count, Counted, Head, Headed};
 use crate::labels;
 
 /// What a panic carries.
@@ -57,34 +57,36 @@ impl Meta {
     }
 }
 
-/// What is known of an item from the start, in one byte. Its lane stands in its slot, where wakes look.
+/// The number of an item's slot, and above it what is known of the item from the start. Its lane stands in
+/// its slot, where wakes look.
 #[derive(Clone, Copy)]
-struct Flags(u8);
+struct SlotAndFlags(u32);
 
-impl Flags {
+impl SlotAndFlags {
     /// Does not keep `run` going.
-    const BACKGROUND: u8 = 1;
+    const BACKGROUND: u32 = 1 << 31;
     /// `labels` has one for it.
-    const LABELLED: u8 = 1 << 1;
+    const LABELLED: u32 = 1 << 30;
     /// Stands for a child of a scope.
-    const CHILD: u8 = 1 << 2;
+    const CHILD: u32 = 1 << 29;
+    const SLOT: u32 = Self::CHILD - 1;
 
-    fn new(meta: &Meta) -> Self {
+    fn new(slot: u32, meta: &Meta) -> Self {
+        debug_assert!(slot <= Self::SLOT);
         let background = if meta.background { Self::BACKGROUND } else { 0 };
         let labelled = if meta.label.is_some() { Self::LABELLED } else { 0 };
         let child = if meta.child { Self::CHILD } else { 0 };
-        Self(background | labelled | child)
+        Self(slot | background | labelled | child)
     }
 }
 
-/// The part of a task that does not depend on its future's type: 40 bytes.
+/// The part of a task that does not depend on its future's type, and that it begins with: 40 bytes.
 pub(crate) struct Header {
+    count: Count,
     pub(crate) state: Cell<State>,
-    flags: Flags,
     /// The loop's number, which a later loop may have: see `current::with_owner`.
     pub(crate) loop_number: u16,
-    /// Its number in the run queue; stale once it ended.
-    pub(crate) slot: u32,
+    slot: SlotAndFlags,
     pub(crate) id: TaskId,
     /// Who awaits the handle.
     waiter: Cell<Option<Waker>>,
@@ -93,15 +95,18 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// The highest number of a slot.
+    pub(crate) const MOST_SLOT: u32 = SlotAndFlags::SLOT;
+
     #[inline]
     pub(crate) fn new(id: TaskId, slot: u32, loop_number: u16, meta: Meta) -> Self {
-        let flags = Flags::new(&meta);
+        let slot = SlotAndFlags::new(slot, &meta);
         if let Some(label) = meta.label {
-            labels::set(id.0, *label);
+            set_label(id, label);
         }
         Self {
+            count: Count::new(),
             state: Cell::new(State::Future),
-            flags,
             slot,
             id,
             loop_number,
@@ -110,20 +115,26 @@ impl Header {
         }
     }
 
+    /// Its number in the run queue; stale once it ended.
+    #[inline]
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot.0 & SlotAndFlags::SLOT
+    }
+
     /// Whether `run` ends without it.
     #[inline]
     pub(crate) fn is_background(&self) -> bool {
-        self.flags.0 & Flags::BACKGROUND != 0
+        self.slot.0 & SlotAndFlags::BACKGROUND != 0
     }
 
     /// Whether it stands for a child of a scope.
     pub(crate) fn is_child(&self) -> bool {
-        self.flags.0 & Flags::CHILD != 0
+        self.slot.0 & SlotAndFlags::CHILD != 0
     }
 
     #[inline]
     fn is_labelled(&self) -> bool {
-        self.flags.0 & Flags::LABELLED != 0
+        self.slot.0 & SlotAndFlags::LABELLED != 0
     }
 
     pub(crate) fn label(&self) -> Option<Cow<'static, str>> {
@@ -165,6 +176,19 @@ impl Header {
     }
 }
 
+#[cold]
+#[allow(clippy::box_collection, clippy::boxed_local, reason = "see `Meta`")]
+fn set_label(id: TaskId, label: Box<Cow<'static, str>>) {
+    labels::set(id.0, *label);
+}
+
+impl Head for Header {
+    #[inline]
+    fn count(&self) -> &Count {
+        &self.count
+    }
+}
+
 impl Drop for Header {
     #[inline]
     fn drop(&mut self) {
@@ -184,9 +208,7 @@ impl fmt::Display for Header {
 }
 
 /// An item as the loop sees it.
-pub(crate) trait Item {
-    fn header(&self) -> &Header;
-
+pub(crate) trait Item: Headed<Head = Header> {
     /// Polls the future. Ready: it is dropped and its output in place; a panic of the future is its
     /// output.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()>;
@@ -207,12 +229,6 @@ pub(crate) fn drop_payload(payload: Payload) {
     let Err(second) = dropped else { return };
     if let Err(third) = catch_unwind(AssertUnwindSafe(|| drop(second))) {
         std::mem::forget(third);
-    }
-}
-
-impl fmt::Debug for dyn Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.header(), f)
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Start {
 /// How deep destructors of cancelled items may nest before the rest waits for the outermost.
 const CANCEL_DEPTH: u32 = 32;
 
+const _: () = assert!(NONE <= Header::MOST_SLOT);
+
 impl Shared {
     /// Makes an item of a future, or gives the future back.
     #[inline]
@@ -74,13 +76,19 @@ impl Shared {
         if self.reactor.stamp().is_foreign() {
             return Err(InsertErrorKind::Forked);
         }
-        let (slot, fresh) = self.home.queue.allocate().ok_or(InsertErrorKind::Full)?;
-        if fresh {
-            self.home.number.inbox().grow(slot);
+        match self.home.queue.allocate_near() {
+            Some(slot) if lane == 0 => Ok(slot),
+            near => self.prepare_slot(near, lane),
         }
-        if lane != 0 {
-            self.home.queue.put_in_lane(slot, lane);
-        }
+    }
+
+    /// The longer way of `take_slot`, which may have taken one.
+    #[inline(never)] // so that the usual way saves no registers for it
+    fn prepare_slot(&self, near: Option<u32>, lane: u8) -> Result<u32, InsertErrorKind> {
+        let slot = near.or_else(|| self.home.queue.allocate()).ok_or(InsertErrorKind::Full)?;
+        // It may never have been used.
+        self.home.number.inbox().grow(slot);
+        self.home.queue.put_in_lane(slot, lane);
         Ok(slot)
     }
 
@@ -160,17 +168,23 @@ impl Shared {
             self.wake_waiter(waiter);
         }
         if item.is_last() {
-            if let Some(payload) = item.take_panic() {
-                self.unobserved(&header.to_string(), payload);
-            }
-            self.drop_item(item);
+            self.drop_unseen(item);
         }
+    }
+
+    /// Drops an item that ended and whose handle is gone.
+    #[inline(never)] // so that the end of others saves no registers for it
+    fn drop_unseen(&self, item: Counted<dyn Item>) {
+        if let Some(payload) = item.take_panic() {
+            self.unobserved(&item.header().to_string(), payload);
+        }
+        self.drop_item(item);
     }
 
     /// Frees a slot. Before the future or the output is dropped, so that what they wake is ignored.
     #[inline(always)] // measured: 3 % of a task's life
     fn release(&self, header: &Header) {
-        self.home.queue.free(header.slot);
+        self.home.queue.free(header.slot());
         self.live.set(self.live.get() - 1);
         if !header.is_background() {
             self.foreground.set(self.foreground.get() - 1);
@@ -283,7 +297,13 @@ impl Shared {
     /// Wakes a waiter with nothing borrowed; a foreign waker that panics costs nobody else anything.
     #[inline]
     pub(crate) fn wake_waiter(&self, waiter: Waker) {
-        let Some(waiter) = self.home.wake_ours(waiter) else { return };
+        if let Some(waiter) = self.home.wake_ours(waiter) {
+            self.wake_foreign(waiter);
+        }
+    }
+
+    #[inline(never)] // so that waking our own saves no registers for it
+    fn wake_foreign(&self, waiter: Waker) {
         let _named = self.watch.as_ref().and_then(Watch::calls_waker);
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waiter.wake())) {
             self.unobserved("a waker of another library", payload);

@@ -112,7 +112,7 @@ impl<T> JoinHandle<T> {
         let header = self.task.header();
         // Of a loop that is gone: one that does nothing, as no loop has the id 0.
         let loop_id = with_owner(header, |shared| shared.map_or(0, |shared| shared.id));
-        Control::new(loop_id, header.slot, header.id)
+        Control::new(loop_id, header.slot(), header.id)
     }
 }
 
@@ -121,35 +121,39 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let permit = ready!(budget::poll_proceed(cx));
-        match self.take() {
-            Some(result) => {
-                permit.spend();
-                Poll::Ready(result)
+        let header = self.task.header();
+        // Asked first, as most are polled once before they end: it needs no call by way of the task's type.
+        if !header.is_finished() {
+            if !header.is_awaited_by(cx.waker()) {
+                drop(header.set_waiter(wake::copy(cx.waker())));
             }
-            None => {
-                let header = self.task.header();
-                if !header.is_awaited_by(cx.waker()) {
-                    drop(header.set_waiter(wake::copy(cx.waker())));
-                    if header.is_finished() {
-                        // A foreign waker's clone or drop cancelled it.
-                        return self.poll(cx);
-                    }
-                }
+            // Unless a foreign waker's clone or drop cancelled it.
+            if !header.is_finished() {
                 waits::note("the end of another item (JoinHandle)");
-                Poll::Pending
+                return Poll::Pending;
             }
         }
+        permit.spend();
+        Poll::Ready(self.take().expect("it has ended"))
     }
 }
 
 impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
-        let header = self.task.header();
-        if header.is_spent() {
-            return;
+        if !self.task.header().is_spent() {
+            self.let_go();
         }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Gives up an output that was not taken.
+    #[inline(never)] // the drop of a handle that was awaited is a comparison
+    fn let_go(&self) {
+        let header = self.task.header();
         drop(header.take_waiter());
         if !header.is_finished() {
             return;

@@ -15,7 +15,7 @@ pub use self::wait_error::WaitError;
 use crate::current::with_loop;
 use crate::handle::Handle;
 use crate::insert_error::{InsertError, InsertErrorKind};
-use crate::item::{Item, Meta, Payload};
+use crate::item::{Meta, Payload};
 use crate::items::Start;
 use crate::join::JoinError;
 use crate::mailbox::Mailbox;
@@ -190,7 +190,7 @@ fn start<S, F, Fut>(
     // On an error the future is dropped, and with it the completer: the join says cancelled.
     if let Ok(task) = shared.insert(work, meta, Start::Queue) {
         let header = task.header();
-        outcome.lock().item = Some((header.slot, header.id));
+        outcome.lock().item = Some((header.slot(), header.id));
     }
 }
 

@@ -100,27 +100,38 @@ impl<T: Default> RunQueue<T> {
         queue
     }
 
-    /// Takes a slot for a new item, or `None` if all are taken. Returns its number, and whether it was
-    /// never used before.
-    pub(crate) fn allocate(&self) -> Option<(u32, bool)> {
-        let free = self.free.get();
-        let slot = if free != NONE {
-            self.free.set(self.slots.get(free)?.next.get());
-            free
-        } else {
-            let fresh = self.used.get();
-            if fresh >= (1 << SLOT_BITS) - 1 {
-                return None;
-            }
-            self.slots.grow(fresh).state.set(self.unused);
-            self.used.set(fresh + 1);
-            fresh
-        };
-        self.revive(slot);
-        Some((slot, free == NONE))
+    /// Takes a slot for a new item, or `None` if all are taken.
+    pub(crate) fn allocate(&self) -> Option<u32> {
+        let slot = self.free.get();
+        if let Some(cell) = self.slots.get(slot) {
+            self.reuse(cell);
+            return Some(slot);
+        }
+        let slot = self.used.get();
+        if slot >= (1 << SLOT_BITS) - 1 {
+            return None;
+        }
+        self.slots.grow(slot).state.set(self.unused | LIVE);
+        self.used.set(slot + 1);
+        Some(slot)
     }
 
-    /// Marks a slot live, keeping its generation. Used directly for `ROOT`.
+    /// Does what `allocate` does in the usual case: one of the first slots is free again.
+    #[inline]
+    pub(crate) fn allocate_near(&self) -> Option<u32> {
+        let slot = self.free.get();
+        self.reuse(self.slots.near(slot)?);
+        Some(slot)
+    }
+
+    /// Takes the first slot of the free list, which is this one.
+    #[inline]
+    fn reuse(&self, cell: &Slot<T>) {
+        self.free.set(cell.next.get());
+        cell.state.set(cell.state.get() | LIVE);
+    }
+
+    /// Marks the slot of the root future live, keeping its generation.
     pub(crate) fn revive(&self, slot: u32) {
         let cell = self.slots.grow(slot);
         debug_assert!(cell.state.get() & LIVE == 0, "slot {slot} is taken");
@@ -132,7 +143,7 @@ impl<T: Default> RunQueue<T> {
         let Some(cell) = self.slots.get(slot) else { return };
         let state = cell.state.get();
         debug_assert!(state & LIVE != 0, "slot {slot} freed twice");
-        let next = self.word(slot, generation_of(state).wrapping_add(1)) & !FLAGS;
+        let next = word(self.loop_bits, 0, generation_of(state).wrapping_add(1));
         cell.state.set(next | (state & LISTED));
         if cell.marks.get() != 0 {
             self.forget_marks(cell);

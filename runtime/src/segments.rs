@@ -1,8 +1,8 @@
-//! A table that grows without moving: segment `k` holds `FIRST << k` entries and stays where it is.
+//! Tables that grow without moving, so that nothing borrowed in one can be invalidated by growth while
+//! user code runs: readers get plain references that live as long as the table.
 //!
-//! Readers get plain references that live as long as the table, so nothing borrowed here can be
-//! invalidated by growth while user code runs. Whoever holds the segments (`OnceCell` at home,
-//! `OnceLock` where other threads read too) shares the arithmetic below.
+//! [`Segments`] is one for the loop's own thread. Where other threads read too, segment `k` holds
+//! `FIRST << k` entries and stays where it is: whoever has these (in `OnceLock`s) shares the arithmetic.
 
 use std::cell::OnceCell;
 
@@ -32,20 +32,28 @@ pub(crate) const fn segment_len(segment: usize) -> usize {
     FIRST << segment
 }
 
-/// A table of cells indexed by slot, used on one thread.
+/// Entries of each part of a table but the first.
+const PART: usize = 4 * 1024;
+
+/// Parts needed for 2^24 entries.
+const PARTS: usize = (1 << 24) / PART;
+
+/// A part of a table: made when it is needed, never replaced.
+type Part<T> = OnceCell<Box<[T; PART]>>;
+
+/// A table of cells indexed by slot, used on one thread. Its parts have one size: doubled ones would leave
+/// a quarter of the memory unused.
 pub(crate) struct Segments<T> {
-    /// The first segment, apart from the others: most programs never need more, and it is found
+    /// The first part, apart from the others: most programs never need more, and it is found
     /// without arithmetic.
     first: Box<[T; FIRST]>,
-    /// The others, filled in order, each once, never replaced; the first place stays empty.
-    rest: [OnceCell<Box<[T]>>; SEGMENTS],
+    /// The others, once there are any.
+    rest: OnceCell<Box<[Part<T>]>>,
 }
 
 impl<T: Default> Segments<T> {
     pub(crate) fn new() -> Self {
-        let first: Box<[T]> = std::iter::repeat_with(T::default).take(FIRST).collect();
-        let Ok(first) = first.try_into() else { unreachable!("it has the length asked for") };
-        Self { first, rest: [const { OnceCell::new() }; SEGMENTS] }
+        Self { first: part(), rest: OnceCell::new() }
     }
 
     /// Returns the entry, or `None` where the table has not grown to.
@@ -57,7 +65,7 @@ impl<T: Default> Segments<T> {
         }
     }
 
-    /// Returns the entry if it is in the first segment.
+    /// Returns the entry if it is in the first part.
     #[inline]
     pub(crate) fn near(&self, index: u32) -> Option<&T> {
         self.first.get(index as usize)
@@ -65,11 +73,11 @@ impl<T: Default> Segments<T> {
 
     #[inline(never)]
     fn far(&self, index: u32) -> Option<&T> {
-        let (segment, offset) = locate(index);
-        self.rest.get(segment)?.get()?.get(offset)
+        let index = index as usize - FIRST;
+        Some(&self.rest.get()?.get(index / PART)?.get()?[index % PART])
     }
 
-    /// Returns the entry, growing the table up to its segment.
+    /// Returns the entry, growing the table up to its part.
     ///
     /// `index` must be below 2^24.
     #[inline]
@@ -82,12 +90,16 @@ impl<T: Default> Segments<T> {
 
     #[inline(never)]
     fn grow_far(&self, index: u32) -> &T {
-        let (segment, offset) = locate(index);
-        let cells = self.rest[segment].get_or_init(|| {
-            std::iter::repeat_with(T::default).take(segment_len(segment)).collect()
-        });
-        &cells[offset]
+        let index = index as usize - FIRST;
+        let parts = self.rest.get_or_init(|| (0..PARTS).map(|_| OnceCell::new()).collect());
+        &parts[index / PART].get_or_init(part)[index % PART]
     }
+}
+
+fn part<T: Default, const LENGTH: usize>() -> Box<[T; LENGTH]> {
+    let part: Box<[T]> = std::iter::repeat_with(T::default).take(LENGTH).collect();
+    let Ok(part) = part.try_into() else { unreachable!("it has the length asked for") };
+    part
 }
 
 #[cfg(test)]
@@ -111,9 +123,13 @@ mod tests {
     #[test]
     fn an_entry_is_found_where_the_table_grew_to_it_and_only_there() {
         let table = Segments::<std::cell::Cell<u32>>::new();
-        assert!(table.get(1023).is_some() && table.get(1024).is_none());
-        table.grow(5000).set(7);
-        assert_eq!(table.get(5000).map(std::cell::Cell::get), Some(7));
-        assert!(table.get(1 << 25).is_none());
+        let beyond = FIRST as u32;
+        assert!(table.get(beyond - 1).is_some() && table.get(beyond).is_none());
+        let all = [beyond - 1, beyond, beyond + 1, 5000, (1 << 24) - 1];
+        all.iter().for_each(|&index| table.grow(index).set(index));
+        for index in all {
+            assert_eq!(table.get(index).map(std::cell::Cell::get), Some(index));
+        }
+        assert!(table.get(1 << 25).is_none() && table.get(u32::MAX).is_none());
     }
 }

@@ -19,8 +19,6 @@
 //! `Output`, nothing in the other states. The state changes *before* a destructor runs, so a panic in
 //! it cannot lead to a second drop.
 //!
-//! Invariant (Header First): a task begins with its header; and nothing but tasks is an [`Item`].
-//!
 //! Invariant (Pinned): a task lives in a `Counted` from its creation, and the future is never moved out of
 //! it, only dropped in place.
 
@@ -30,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::counted::{Counted, Room};
+use crate::counted::{Counted, Headed, Room};
 use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
 
 /// An item as its handle sees it.
@@ -46,10 +44,15 @@ union Body<F: Future> {
 }
 
 /// One task.
-#[repr(C)] // Header First
+#[repr(C)] // begins with its header
 pub(crate) struct Task<F: Future> {
     header: Header,
     body: UnsafeCell<Body<F>>,
+}
+
+// SAFETY: as it is laid out just above.
+unsafe impl<F: Future> Headed for Task<F> {
+    type Head = Header;
 }
 
 impl<F: Future> Task<F> {
@@ -58,12 +61,12 @@ impl<F: Future> Task<F> {
         // Written in its parts: to move the whole again would cost as much as all else here.
         let room = Room::<Self>::new();
         let header = Header::new(id, slot, number, meta);
-        // SAFETY: the room is aligned and nobody else's; the pointer is to a field in it.
+        // SAFETY: Block (see `counted`): the room is aligned and nobody else's; this is a field in it.
         unsafe { (&raw mut (*room.place()).header).write(header) };
         let body = Body { future: ManuallyDrop::new(future) };
-        // SAFETY: as above.
+        // SAFETY: Block, as above.
         unsafe { (&raw mut (*room.place()).body).write(UnsafeCell::new(body)) };
-        // SAFETY: both fields were written.
+        // SAFETY: Front: both fields were written, the header with a new count.
         unsafe { room.fill() }
     }
 
@@ -136,28 +139,7 @@ pub(crate) fn joinable<F: Future + 'static>(
     unsafe { task.unsize::<dyn Joinable<F::Output>>(|value| value) }
 }
 
-/// These are the methods of [`Item`], without a call.
-impl Counted<dyn Item> {
-    #[inline]
-    pub(crate) fn header(&self) -> &Header {
-        // SAFETY: Header First.
-        unsafe { self.beginning() }
-    }
-}
-
-impl<T> Counted<dyn Joinable<T>> {
-    #[inline]
-    pub(crate) fn header(&self) -> &Header {
-        // SAFETY: Header First.
-        unsafe { self.beginning() }
-    }
-}
-
 impl<F: Future + 'static> Item for Task<F> {
-    fn header(&self) -> &Header {
-        &self.header
-    }
-
     #[inline]
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.header.state.get() != State::Future {

@@ -1,17 +1,44 @@
 //! Values, their blocks, and the lists of blocks.
 
 use super::*;
-
-/// Moves a value to where it stays.
-fn counted<T>(value: T) -> Counted<T> {
-    let room = Room::<T>::new();
-    // SAFETY: the room is aligned and nobody else's.
-    unsafe { room.place().write(value) };
-    // SAFETY: the value was just written.
-    unsafe { room.fill() }
-}
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+
+/// A value of any type.
+#[repr(C)]
+struct Value<T>(Count, T);
+
+impl<T> Value<T> {
+    fn new(value: T) -> Counted<Self> {
+        let room = Room::<Self>::new();
+        // SAFETY: Block: the place is aligned for it, and nobody else's.
+        unsafe { room.place().write(Self(Count::new(), value)) };
+        // SAFETY: it was written just above.
+        unsafe { room.fill() }
+    }
+}
+
+impl Head for Count {
+    fn count(&self) -> &Count {
+        self
+    }
+}
+
+// SAFETY: it is `repr(C)` and begins with a count.
+unsafe impl<T> Headed for Value<T> {
+    type Head = Count;
+}
+
+/// A value without its type.
+trait Shown: Headed<Head = Count> {
+    fn show(&self) -> String;
+}
+
+impl<T: fmt::Debug> Shown for Value<T> {
+    fn show(&self) -> String {
+        format!("{:?}", self.1)
+    }
+}
 
 fn layout(words: usize) -> Layout {
     Layout::array::<usize>(words).unwrap()
@@ -20,25 +47,31 @@ fn layout(words: usize) -> Layout {
 #[test]
 fn a_value_is_dropped_once_with_its_last_reference() {
     let witness = Rc::new(());
-    let counted = counted(witness.clone());
+    let counted = Value::new(witness.clone());
     let other = counted.clone();
     assert!(!counted.is_last());
     drop(counted);
     assert_eq!(Rc::strong_count(&witness), 2);
-    assert!(other.is_last() && Rc::ptr_eq(&other, &witness));
+    assert!(other.is_last() && Rc::ptr_eq(&other.1, &witness));
     drop(other);
     assert_eq!(Rc::strong_count(&witness), 1);
 }
 
 #[test]
 fn a_value_without_its_type_is_the_same_value() {
-    let counted = counted(7_u128); // aligned more than a count is
+    let counted = Value::new(7_u128); // aligned more than a count is
     let other = counted.clone();
     // SAFETY: returns its argument.
-    let any = unsafe { counted.unsize::<dyn fmt::Debug>(|value| value) };
-    assert_eq!(format!("{:?}", &*any), "7");
+    let any = unsafe { counted.unsize::<dyn Shown>(|value| value) };
+    assert_eq!(any.show(), "7");
     drop(other);
     assert!(any.is_last());
+}
+
+#[test]
+#[should_panic = "few references"]
+fn more_references_than_can_be_counted_are_refused() {
+    let _all: Vec<_> = std::iter::repeat_n(Value::new(()), 257).collect();
 }
 
 #[test]
@@ -51,7 +84,7 @@ fn a_destructor_that_panics_costs_no_memory_and_runs_once() {
         }
     }
     let drops = Rc::new(Cell::new(0));
-    let counted = counted(Panics(drops.clone()));
+    let counted = Value::new(Panics(drops.clone()));
     assert!(catch_unwind(AssertUnwindSafe(|| drop(counted))).is_err());
     assert_eq!((drops.get(), Rc::strong_count(&drops)), (1, 1));
 }

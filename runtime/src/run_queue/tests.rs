@@ -8,7 +8,7 @@ type Queue = RunQueue<()>;
 
 /// Takes a slot for a new item.
 fn take(queue: &Queue) -> u32 {
-    queue.allocate().expect("slots are left").0
+    queue.allocate().expect("slots are left")
 }
 
 fn pop(queue: &Queue) -> Option<u32> {
@@ -295,7 +295,8 @@ impl Pair {
             ROOT
         } else {
             let reuses = !self.model.free.is_empty();
-            let slot = take(&self.queue);
+            // As an item gets one.
+            let slot = self.queue.allocate_near().unwrap_or_else(|| take(&self.queue));
             assert_eq!(reuses, self.model.free.contains(&slot), "a slot is lost");
             slot
         };

@@ -11,7 +11,7 @@ use super::calls::Proxy;
 use super::child::{Child, ChildFuture, Output};
 use super::children::{ChildBox, Entry};
 use crate::current::with_current;
-use crate::item::{Item, Meta, TaskId};
+use crate::item::{Meta, TaskId};
 use crate::items::Start;
 use crate::join::{Control, JoinHandle};
 use crate::run_queue::NONE;
@@ -128,7 +128,7 @@ impl<'env, E: 'env> Scope<'_, 'env, E> {
                 }
             };
             shared.children.set(shared.children.get() + 1);
-            let (slot, id) = (proxy.header().slot, proxy.header().id);
+            let (slot, id) = (proxy.header().slot(), proxy.header().id);
             let word = queue.word(slot, queue.generation(slot));
             Some((JoinHandle::new(joinable(proxy)), Control::new(shared.id, slot, id), word))
         })

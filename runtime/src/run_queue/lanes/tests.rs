@@ -5,7 +5,7 @@ use super::super::{MAIL, RunQueue};
 type Queue = RunQueue<()>;
 
 fn take(queue: &Queue, lane: u8) -> u32 {
-    let (slot, _) = queue.allocate().unwrap();
+    let slot = queue.allocate().unwrap();
     queue.put_in_lane(slot, lane);
     slot
 }
