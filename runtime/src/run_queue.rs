@@ -375,7 +375,9 @@ impl<T: Default> RunQueue<T> {
     /// Whether any item is due, those of the next turn included.
     #[inline(always)] // in every turn
     pub(crate) fn has_due(&self) -> bool {
-        self.has_due_in(&self.first) || self.any_due(&self.next_turn) || self.is_other_lane_due()
+        self.has_due_in(&self.first)
+            || self.any_due(&self.next_turn)
+            || self.has_lanes() && self.is_other_lane_due()
     }
 
     /// Returns what is kept in a slot.
