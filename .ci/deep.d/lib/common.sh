@@ -21,6 +21,8 @@ end_tree() {
     kill "$1" 2>/dev/null || true
 }
 finish() {
+    # To its end: `.ci/deep` passes on a signal that the whole group may have got.
+    trap '' INT TERM
     [ -z "$check_process" ] || end_tree "$check_process"
     local command
     for command in "${cleanups[@]+"${cleanups[@]}"}"; do eval "$command" || true; done
