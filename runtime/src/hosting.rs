@@ -69,17 +69,22 @@ impl Shared {
             return;
         }
         let host = &self.host;
-        let alarmed = host.waits.get() && TELLS_TIME && !host.asks.get() && !self.clock.is_paused();
-        if !alarmed {
-            self.notify_outside_turn();
-        } else if at < host.told.get() {
-            host.told.set(at);
-            let inbox = self.home.number.inbox();
-            match self.set_alarm(at) {
-                Ok(()) => inbox.tell_host(),
-                // The turn that follows will say why.
-                Err(_) => inbox.notify_parked(),
-            }
+        if !host.waits.get() || self.clock.is_paused() {
+            return self.notify_outside_turn();
+        }
+        if at >= host.told.get() {
+            // It waits no longer than until then.
+            return;
+        }
+        host.told.set(at);
+        if !TELLS_TIME || host.asks.get() {
+            return self.notify_outside_turn();
+        }
+        let inbox = self.home.number.inbox();
+        match self.set_alarm(at) {
+            Ok(()) => inbox.tell_host(),
+            // The turn that follows will say why.
+            Err(_) => inbox.notify_parked(),
         }
     }
 
