@@ -1,6 +1,6 @@
 //! Rounds and turns: when what was queued becomes what runs.
 
-use super::slot::List;
+use super::slot::{List, may_run};
 use super::{Lane, NONE, RunQueue};
 
 impl<T: Default> RunQueue<T> {
@@ -57,5 +57,39 @@ impl<T: Default> RunQueue<T> {
         } else {
             self.link(last, head);
         }
+    }
+
+    /// Whether any item is due, those of the next turn included.
+    #[inline(always)] // in every turn
+    pub(crate) fn has_due(&self) -> bool {
+        self.has_due_in(&self.first)
+            || self.any_due(&self.next_turn)
+            || self.has_lanes() && self.is_other_lane_due()
+    }
+
+    /// Whether anything in a list may run.
+    #[inline]
+    fn any_due(&self, list: &List) -> bool {
+        list.head.get() != NONE && self.drop_stale(list)
+    }
+
+    /// Drops the stale entries at the head of a list, whose slots would not be free again while nothing
+    /// is popped. Returns whether anything is left.
+    #[inline(never)]
+    fn drop_stale(&self, list: &List) -> bool {
+        while let Some(cell) = self.slots.get(list.head.get()) {
+            if may_run(cell.state.get()) {
+                return true;
+            }
+            let slot = list.head.get();
+            self.unlink(list, slot, cell);
+            self.unlist_stale(slot, cell);
+        }
+        false
+    }
+
+    #[inline]
+    pub(super) fn has_due_in(&self, lane: &Lane) -> bool {
+        self.any_due(&lane.queue) || self.any_due(&lane.deferred)
     }
 }

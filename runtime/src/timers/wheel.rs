@@ -20,8 +20,8 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 /// What a bucket's entry is if it is no key: with it, the place of another such entry.
 const HOLE: u32 = 1 << 31;
-/// An empty bucket keeps memory for that many entries.
-const KEPT_ENTRIES: usize = 64;
+/// An empty bucket keeps memory for that many entries: all of them together 32 KiB at most.
+const KEPT_ENTRIES: usize = 16;
 /// So much memory of emptied buckets is kept.
 const KEPT_SPARE: usize = 16;
 /// Levels, enough for every grain a `u64` of nanoseconds has.
