@@ -66,7 +66,7 @@ fn an_earlier_deadline_that_the_host_sets_is_kept_and_a_later_one_costs_a_turn_a
     let soon = Instant::now() + Duration::from_millis(3);
     alarm.borrow_mut().as_mut().reset(soon + Duration::from_secs(3600));
     alarm.borrow_mut().as_mut().reset(soon);
-    assert!(count == 0 && !is_readable(&guest));
+    assert!(count == 0 && (!is_readable(&guest) || Instant::now() >= soon));
     while count == 0 {
         host_once(&guest, &mut count);
     }

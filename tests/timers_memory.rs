@@ -55,9 +55,6 @@ fn begun(length: Duration) -> std::pin::Pin<Box<Sleep>> {
     sleep
 }
 
-/// What buckets keep that no timer was in before, as time goes on: at most 8 times 64, 16 entries each.
-const BUCKETS: isize = 8 * 64 * 16 * 4;
-
 // contract 45; fault 76
 #[test]
 fn cancelled_timers_leave_nothing_behind() {
@@ -71,8 +68,7 @@ fn cancelled_timers_leave_nothing_behind() {
             let wait = Duration::from_secs(1 + round as u64 % 100_000);
             assert!(pin!(sleep(wait)).poll(&mut cx).is_pending());
         }
-        // A few bytes for each of so many would be far more.
-        assert!((0..=BUCKETS).contains(&(BYTES.get() - before)), "{} bytes", BYTES.get() - before);
+        assert_eq!(BYTES.get(), before);
         assert_eq!(timers(), 0);
     });
 }
@@ -94,7 +90,8 @@ fn a_window_of_timers_cancelled_oldest_first_takes_no_more_memory_than_the_windo
             }
             assert!(timers() <= window + 1);
         }
-        assert!(BYTES.get() - before <= BUCKETS, "{} bytes", BYTES.get() - before);
+        // What is kept of emptied buckets may grow to all that may be kept.
+        assert!(BYTES.get() - before <= 4096, "{} bytes", BYTES.get() - before);
         drop(waiting);
         assert_eq!(timers(), 0);
     });

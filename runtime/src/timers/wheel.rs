@@ -20,9 +20,9 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 /// What a bucket's entry is if it is no key: with it, the place of another such entry.
 const HOLE: u32 = 1 << 31;
-/// An empty bucket keeps memory for that many entries: all of them together 32 KiB at most.
-const KEPT_ENTRIES: usize = 16;
-/// So much memory of emptied buckets is kept.
+/// Memory of that many entries is kept for the next bucket, not that of more.
+const KEPT_ENTRIES: usize = 64;
+/// So many pieces of it are kept: 4 KiB at most.
 const KEPT_SPARE: usize = 16;
 /// Levels, enough for every grain a `u64` of nanoseconds has.
 const LEVELS: usize = (u64::BITS - GRAIN_BITS).div_ceil(SLOT_BITS) as usize;
@@ -115,6 +115,7 @@ impl Wheel {
     pub(super) fn widen(&mut self, bucket: u32) {
         if self.buckets.is_empty() {
             self.buckets = vec![EMPTY; LEVELS * SLOTS];
+            self.spare.reserve(KEPT_SPARE);
         }
         let entries = &mut self.buckets[bucket as usize].entries;
         if entries.capacity() == 0 {
@@ -130,10 +131,9 @@ impl Wheel {
         *keys -= 1;
         if *keys == 0 {
             *hole = NIL;
-            entries.clear();
-            if entries.capacity() > KEPT_ENTRIES {
-                *entries = Vec::new();
-            }
+            // Not kept here: time goes on, and a timeout like this one is filed in another bucket soon.
+            let entries = core::mem::take(entries);
+            self.put_back(entries);
             self.occupied[bucket as usize / SLOTS] &= !bit(bucket);
         } else {
             debug_assert!(entries[index as usize] & HOLE == 0, "One Place");
