@@ -10,7 +10,7 @@ use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -268,6 +268,7 @@ fn a_child_inherits_no_descriptor_of_a_loop() {
     }
     // The shell's own folder stream is among them, each time.
     let inherited = || {
+        use std::process::Stdio;
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "echo /proc/$$/fd/*"]).stdin(Stdio::null()).stderr(Stdio::null());
         String::from_utf8(shell.output().unwrap().stdout).unwrap().split('/').count()

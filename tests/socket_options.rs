@@ -12,8 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use loopline::net::{
-    Keepalive, TcpListener, TcpSocket, TcpStream, UdpBuilder, UdpSocket, UnixDatagram, UnixSocket,
-    UnixStream,
+    Keepalive, TcpSocket, TcpStream, UdpBuilder, UdpSocket, UnixDatagram, UnixSocket, UnixStream,
 };
 use loopline::time::timeout;
 use net::{ANY, closed_port, full_backlog, pair, poll_once, soon, with_peer};
@@ -211,7 +210,7 @@ fn a_socket_bound_to_an_interface_says_which() {
         // Only some may: then it holds.
         if socket.bind_device(Some(b"lo")).is_ok() {
             assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
-            let listener = TcpListener::bind(ANY).await.unwrap();
+            let listener = loopline::net::TcpListener::bind(ANY).await.unwrap();
             soon(socket.connect(listener.local_addr().unwrap())).await.unwrap();
         }
         let error = TcpSocket::new_v4().unwrap().bind_device(Some(b"no-such-thing")).unwrap_err();
