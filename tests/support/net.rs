@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::pin;
+use std::sync::Mutex;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -89,10 +90,15 @@ fn set_option<T>(stream: &impl AsFd, level: i32, name: i32, value: T) {
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Returns a port of the loopback that nobody listens on.
+/// Returns a port of the loopback that nobody listens on, and nobody can while this process lives: a client
+/// has it. One that was just given up may be another test's a moment later.
 pub fn closed_port() -> SocketAddr {
+    static HELD: Mutex<Vec<(std::net::TcpListener, std::net::TcpStream)>> = Mutex::new(Vec::new());
     let listener = std::net::TcpListener::bind(ANY).unwrap();
-    listener.local_addr().unwrap()
+    let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let addr = client.local_addr().unwrap();
+    HELD.lock().unwrap().push((listener, client));
+    addr
 }
 
 /// A listener that takes no more connections, and what fills its queue.
