@@ -10,7 +10,7 @@ use futures_core::Stream;
 
 use crate::budget;
 use crate::outside::Outside;
-use crate::sync::remote::mpsc::{Receiver, UnboundedReceiver, channel as bounded, unbounded};
+use crate::sync::remote::mpsc::{Core, bounded, unbounded};
 use crate::waits;
 use crate::wake;
 
@@ -43,8 +43,8 @@ pub use crate::sync::remote::mpsc::error::SendError;
 /// ```
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Channel<T>) {
-    let (sender, receiver) = unbounded("a message (callback::Channel)");
-    (sender, Channel(End::Unbounded(receiver)))
+    let (sender, core) = unbounded(WAIT);
+    (sender, Channel(core))
 }
 
 /// Makes a channel that holds so many messages: who is faster than the callback waits.
@@ -77,17 +77,15 @@ pub fn channel<T>() -> (Sender<T>, Channel<T>) {
 #[must_use]
 #[track_caller]
 pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Channel<T>) {
-    let (sender, receiver) = bounded(bound);
-    (sender, Channel(End::Bounded(receiver)))
+    let (sender, core) = bounded(bound, WAIT);
+    (sender, Channel(core))
 }
 
 /// The receiving end of a [`channel`] or a [`sync_channel`]: a source, on whatever loop polls it.
-pub struct Channel<T>(End<T>);
+pub struct Channel<T>(Core<T>);
 
-enum End<T> {
-    Unbounded(UnboundedReceiver<T>),
-    Bounded(Receiver<T>),
-}
+/// What a deadlock's report says of a wait here.
+const WAIT: &str = "a message (callback::Channel)";
 
 impl<T> Channel<T> {
     /// Waits for the next message; `None` once all senders are gone and everything was received.
@@ -102,10 +100,7 @@ impl<T> Channel<T> {
     /// Takes the next message if there is one.
     pub fn try_next(&mut self) -> Option<T> {
         // Why there is none, `next` tells.
-        match &mut self.0 {
-            End::Unbounded(receiver) => receiver.try_recv().ok(),
-            End::Bounded(receiver) => receiver.try_recv().ok(),
-        }
+        self.0.try_recv().ok()
     }
 }
 
@@ -114,21 +109,15 @@ impl<T> Unpin for Channel<T> {}
 impl<T> Stream for Channel<T> {
     type Item = T;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        match &mut self.0 {
-            End::Unbounded(receiver) => receiver.poll_recv(cx),
-            End::Bounded(receiver) => receiver.poll_recv(cx),
-        }
+        self.0.poll_recv(cx)
     }
 }
 
 impl<T> fmt::Debug for Channel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let len = match &self.0 {
-            End::Unbounded(receiver) => receiver.len(),
-            End::Bounded(receiver) => receiver.len(),
-        };
-        f.debug_struct("Channel").field("len", &len).finish()
+        f.debug_struct("Channel").field("len", &self.0.len()).finish()
     }
 }
 

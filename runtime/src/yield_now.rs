@@ -1,6 +1,6 @@
 //! Yielding: `yield_now`, and `need_yield`, which says when it is time to.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 
 use crate::budget;
@@ -23,9 +23,10 @@ use crate::turn::should_yield;
 /// }
 /// # });
 /// ```
-pub async fn yield_now() {
+#[inline]
+pub fn yield_now() -> impl Future<Output = ()> {
     let mut yielded = false;
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         if yielded {
             return Poll::Ready(());
         }
@@ -33,7 +34,6 @@ pub async fn yield_now() {
         cx.waker().wake_by_ref();
         Poll::Pending
     })
-    .await;
 }
 
 /// Whether it is time to [`yield_now`]: the budget of this poll is used up, the turn has had its share

@@ -8,6 +8,7 @@
 //! The receiver is a stream, and so a source for [`Handle::insert`](crate::Handle::insert).
 
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,10 +24,11 @@ mod unbounded;
 
 use self::chan::Chan;
 use self::error::{BlockingSendError, SendError, TryRecvError, TrySendError};
-use self::receiver::{Core, receiver};
+use self::receiver::{Recv, receiver};
 use self::sending::{Closed, Sending};
 use super::park;
 
+pub(crate) use self::receiver::Core;
 pub(crate) use self::unbounded::unbounded;
 pub use self::unbounded::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -83,11 +85,18 @@ pub use self::unbounded::{UnboundedReceiver, UnboundedSender, unbounded_channel}
 /// ```
 #[track_caller]
 pub fn channel<T>(buffer: usize) -> (Sender<T>, Receiver<T>) {
+    let (sender, core) = bounded(buffer, "a message (remote::mpsc::Receiver)");
+    (sender, Receiver { core })
+}
+
+/// Makes one whose waits have a name of their own.
+#[track_caller]
+pub(crate) fn bounded<T>(buffer: usize, what: &'static str) -> (Sender<T>, Core<T>) {
     assert!(buffer != 0, "a channel needs room for one message at least");
     assert!(buffer <= chan::MOST, "a channel has room for Semaphore::MAX_PERMITS messages at most");
     let chan = Arc::new(Chan::new(Some(buffer)));
-    let core = Core::new(chan.clone(), "a message (remote::mpsc::Receiver)");
-    (Sender { chan }, Receiver { core })
+    let core = Core::new(chan.clone(), what);
+    (Sender { chan }, core)
 }
 
 /// The sending end of a [`channel`]: cloneable, and `Send` and `Sync` if the messages are `Send`.

@@ -1,6 +1,8 @@
 //! The receiving side, the same for both channels.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
@@ -13,7 +15,7 @@ use crate::outside::Outside;
 use crate::waits;
 
 /// What a receiver does; the types around it are names.
-pub(super) struct Core<T> {
+pub(crate) struct Core<T> {
     chan: Arc<Chan<T>>,
     /// Messages taken over under one lock; of a channel without bounds only.
     batch: VecDeque<T>,
@@ -31,11 +33,11 @@ impl<T> Core<T> {
         &self.chan
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.batch.len() + self.chan.len()
     }
 
-    pub(super) fn try_recv(&mut self) -> Result<T, TryRecvError> {
+    pub(crate) fn try_recv(&mut self) -> Result<T, TryRecvError> {
         if let Some(message) = self.batch.pop_front() {
             return Ok(message);
         }
@@ -46,7 +48,9 @@ impl<T> Core<T> {
         })
     }
 
-    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    /// Inlined: most messages come out of the batch.
+    #[inline]
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let permit = ready!(budget::poll_proceed(cx));
         let message = match self.batch.pop_front() {
             Some(message) => Some(message),
@@ -56,6 +60,7 @@ impl<T> Core<T> {
         Poll::Ready(message)
     }
 
+    #[inline(never)]
     fn poll_chan(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
         let thread = park::would_stall().then(|| thread::current().id());
         let batch = &mut self.batch;
@@ -151,6 +156,20 @@ impl<T> Drop for Core<T> {
     }
 }
 
+/// Waits for a message. Not an `async fn`, whose state would be checked with each message.
+pub(super) struct Recv<'a, T> {
+    pub(super) core: &'a mut Core<T>,
+}
+
+impl<T> Future for Recv<'_, T> {
+    type Output = Option<T>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.core.poll_recv(cx)
+    }
+}
+
 /// What the receivers of both channels have.
 macro_rules! receiver {
     ($receiver:ident) => {
@@ -161,8 +180,9 @@ macro_rules! receiver {
             /// # Cancel safety
             ///
             /// Strict: a wait that is dropped has taken no message.
-            pub async fn recv(&mut self) -> Option<T> {
-                std::future::poll_fn(|cx| self.core.poll_recv(cx)).await
+            #[inline]
+            pub fn recv(&mut self) -> impl Future<Output = Option<T>> {
+                Recv { core: &mut self.core }
             }
 
             /// Waits for a message and takes up to `limit` of those that are there, behind what the
@@ -200,6 +220,7 @@ macro_rules! receiver {
             }
 
             /// Polls for the next message; [`recv`](Self::recv) for implementations of `poll`.
+            #[inline]
             pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
                 self.core.poll_recv(cx)
             }
@@ -235,6 +256,7 @@ macro_rules! receiver {
         impl<T> Stream for $receiver<T> {
             type Item = T;
 
+            #[inline]
             fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
                 self.core.poll_recv(cx)
             }

@@ -1,6 +1,7 @@
 //! The channel without bounds.
 
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +11,7 @@ use futures_core::Stream;
 use super::super::park;
 use super::chan::Chan;
 use super::error::{SendError, TryRecvError, TrySendError};
-use super::receiver::{Core, receiver};
+use super::receiver::{Core, Recv, receiver};
 use super::sender;
 use super::sending::Closed;
 
@@ -33,14 +34,15 @@ use super::sending::Closed;
 /// ```
 #[must_use]
 pub fn unbounded_channel<T>() -> (UnboundedSender<T>, UnboundedReceiver<T>) {
-    unbounded("a message (remote::mpsc::UnboundedReceiver)")
+    let (sender, core) = unbounded("a message (remote::mpsc::UnboundedReceiver)");
+    (sender, UnboundedReceiver { core })
 }
 
 /// Makes one whose waits have a name of their own.
-pub(crate) fn unbounded<T>(what: &'static str) -> (UnboundedSender<T>, UnboundedReceiver<T>) {
+pub(crate) fn unbounded<T>(what: &'static str) -> (UnboundedSender<T>, Core<T>) {
     let chan = Arc::new(Chan::new(None));
     let core = Core::new(chan.clone(), what);
-    (UnboundedSender { chan }, UnboundedReceiver { core })
+    (UnboundedSender { chan }, core)
 }
 
 /// The sending end of a channel without bounds: cloneable, and `Send` and `Sync` if the messages are
