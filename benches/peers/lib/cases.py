@@ -58,6 +58,7 @@ TIME = {
         "descriptor events, 16 sources", 50_000, ["mio", "loopline-callback", "loopline-task", "calloop"], []),
     "descriptors:1000": Case(
         "descriptor events, 1,000 sources", 50_000, ["mio", "loopline-callback", "loopline-task", "calloop"]),
+    "pings:1000": Case("ping events, 1,000 sources", 50_000, ["loopline-callback", "calloop"]),
     "cross_stream": Case(
         "items from another thread, a stream", 200_000,
         [OURS, "loopline-callback", *TOKIO, "smol", "compio", "glommio", "calloop", "mio", "libuv"],
@@ -94,6 +95,7 @@ COUNTED = {
     "sleep": (3_200, 12_800),
     "timer_fifo:10000": (20_000, 60_000),
     "descriptors:1000": (4_000, 12_000),
+    "pings:1000": (4_000, 12_000),
     "cross_drain": (5_000, 30_000),
 }
 COUNTED_QUICK = ["spawn_join_one", "spawn_join:1000", "yield", "pingpong", "channel:64", "sleep", "descriptors:1000"]

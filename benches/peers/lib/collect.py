@@ -10,6 +10,7 @@ import time
 
 import cases
 import footprint
+import limits
 import programs
 from programs import OURS
 
@@ -50,8 +51,11 @@ def times(results, quick, only=None):
         mine = rounds if case.rounds > 1 else (3 if quick else rounds)
         short = quick and case.rounds > 1 and case.operations > 10_000
         operations = max(case.operations // 5, 10_000) if short else case.operations
-        for _ in range(mine):
+        decide = limits.deciding("time", name)
+        for round_ in range(mine):
             for peer in peers:
+                if round_ % 3 and peer not in decide:
+                    continue
                 found = programs.measure(peer, name, operations, case.rounds, case.threads)
                 if found:
                     results.add("time", name, peer, found)
@@ -78,9 +82,10 @@ def echo(results, quick):
         say(name)
         shape = cases.ECHO[name]
         requests = shape.requests // 2 if quick else shape.requests
-        for _ in range(5 if quick else 10):
+        decide = limits.deciding("echo", name)
+        for round_ in range(5 if quick else 10):
             for peer in cases.SERVERS_QUICK if quick else cases.SERVERS:
-                if peer in programs.missing():
+                if peer in programs.missing() or (round_ % 3 and peer not in decide):
                     continue
                 try:
                     cpu = programs.echo_cpu(
@@ -126,7 +131,7 @@ def instructions(results, quick, only=None):
         if quick:
             peers = [p for p in peers if p in (OURS, "loopline-callback", "loopline-task", "tokio", "calloop", "mio")]
         for peer in peers:
-            if name.startswith("descriptors") or peer != "calloop":
+            if name.startswith(("descriptors", "pings")) or peer != "calloop":
                 counted = programs.instructions(peer, name, few, many)
                 if counted is not None:
                     results.add("instructions", name, peer, [[counted]])

@@ -77,6 +77,7 @@ LIMITS = [
     Limit("descriptor events, 1,000 sources", "time", "descriptors:1000", "calloop", 0.7, ours="loopline-callback"),
     Limit("descriptor events, 1,000 sources, instructions", "instructions", "descriptors:1000", "calloop", 0.7,
           ours="loopline-callback"),
+    Limit("ping events, 1,000 sources", "time", "pings:1000", "calloop", 0.7, ours="loopline-callback"),
     Limit("timer source, 0 live", "time", "callback_timer_fifo:0", "calloop", 0.8, ours="loopline-callback"),
     Limit("timer source, 10 k live", "time", "callback_timer_fifo:10000", "calloop", 0.02, ours="loopline-callback"),
     Limit("channel message to a callback", "time", "cross_stream", "calloop", 0.25, ours="loopline-callback"),
@@ -85,6 +86,12 @@ LIMITS = [
 # Measured figures closer to the limit than this are not told apart by time.
 DOUBT = 0.02
 ROUNDS = 10
+
+
+def deciding(kind, case):
+    """The peers that a figure to reach is about, which are measured in every round; the others in every third."""
+    about = [limit for limit in LIMITS if (limit.kind, limit.case) == (kind, case)]
+    return {OURS, *(limit.ours for limit in about), *(limit.against for limit in about)}
 
 
 def judge(results, limit):

@@ -1,7 +1,6 @@
 """The programs that are compared: building, starting, pinning, counting."""
 
 import glob
-import json
 import os
 import platform
 import re
@@ -233,8 +232,12 @@ def machine():
 def versions():
     wanted = ["tokio", "async-executor", "async-io", "monoio", "compio", "glommio", "calloop", "mio", "hyper",
               "local-channel", "local-sync", "async-lock", "async-channel", "loopline"]
-    listed = json.loads(_text(["cargo", "metadata", "--format-version", "1", "--offline"]) or "{}")
-    found = {p["name"]: p["version"] for p in listed.get("packages", []) if p["name"] in wanted}
+    # Not `cargo metadata`, which offline wants the packages of other platforms too.
+    lines = _text(["cargo", "tree", "--workspace", "--offline", "--prefix", "none"]).splitlines()
+    listed = {tuple(line.split()[:2]) for line in lines if line.split(" ")[0] in wanted}
+    # Of several the newest: the older ones are others' dependencies.
+    newest = sorted(listed, key=lambda pair: [int(n) for n in re.findall(r"\d+", pair[1])])
+    found = {name: version.removeprefix("v") for name, version in newest}
     if "libuv" not in _missing:
         found["libuv"] = _text(["pkg-config", "--modversion", "libuv"]) or "?"
     return {name: found[name] for name in [*wanted, "libuv"] if name in found}

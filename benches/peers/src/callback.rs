@@ -147,6 +147,42 @@ pub fn run_descriptors<D: Descriptors>(asked: &Asked) -> bool {
     true
 }
 
+/// Sources that are pinged and call back.
+pub trait Pings: Sized {
+    type Ping;
+
+    fn new() -> Self;
+    /// Counts each time the source is called.
+    fn add(&mut self, events: Rc<Cell<usize>>) -> Self::Ping;
+    fn ping(ping: &Self::Ping);
+    /// Handles what is ready, without waiting.
+    fn turn(&mut self);
+}
+
+/// `pings:N`: N sources, each pinged once a round from the loop's own thread, then all handled.
+pub fn run_pings<P: Pings>(asked: &Asked) -> bool {
+    if asked.case != "pings" {
+        return false;
+    }
+    let (plan, sources) = (asked.plan, asked.parameter);
+    let mut loop_ = P::new();
+    let events = Rc::new(Cell::new(0));
+    let pings: Vec<P::Ping> = (0..sources).map(|_| loop_.add(events.clone())).collect();
+    loop_.turn();
+    for counted in plan.rounds() {
+        let began = thread_cpu();
+        for _ in 0..plan.operations / sources {
+            let expected = events.get() + sources;
+            pings.iter().for_each(P::ping);
+            while events.get() < expected {
+                loop_.turn();
+            }
+        }
+        plan.report(counted, thread_cpu() - began);
+    }
+    true
+}
+
 static ONE: u64 = 1;
 
 fn eventfd() -> OwnedFd {

@@ -14,7 +14,7 @@ use calloop::generic::Generic;
 use calloop::timer::{TimeoutAction, TimeoutFuture, Timer};
 use calloop::{EventLoop, Interest, LoopHandle, Mode, PostAction, RegistrationToken};
 
-use peers::callback::{Descriptors, Timers, drain, run_descriptors, run_timers};
+use peers::callback::{Descriptors, Pings, Timers, drain, run_descriptors, run_pings, run_timers};
 use peers::echo::{ANY, announce};
 use peers::peer::{Crosses, Echo, Peer, Sleeps};
 use peers::program::Asked;
@@ -32,7 +32,8 @@ fn main() {
             || memory::run::<Calloop>(a)
             || cross::run::<Sources>(a)
             || run_timers::<Sources>(a)
-            || run_descriptors::<Sources>(a),
+            || run_descriptors::<Sources>(a)
+            || run_pings::<Sources>(a),
     );
 }
 
@@ -209,6 +210,31 @@ impl Descriptors for Sources {
             Ok(PostAction::Continue)
         });
         inserted.map_err(|error| error.to_string()).expect("the loop takes sources");
+    }
+
+    fn turn(&mut self) {
+        self.dispatch(false);
+    }
+}
+
+impl Pings for Sources {
+    type Ping = calloop::ping::Ping;
+
+    fn new() -> Self {
+        Self::try_new()
+    }
+
+    fn add(&mut self, events: Rc<Cell<usize>>) -> Self::Ping {
+        let (ping, source) = calloop::ping::make_ping().expect("descriptors are left");
+        let inserted = self.0.handle().insert_source(source, move |(), (), ()| {
+            events.set(events.get() + 1);
+        });
+        inserted.expect("the loop takes sources");
+        ping
+    }
+
+    fn ping(ping: &Self::Ping) {
+        ping.ping();
     }
 
     fn turn(&mut self) {

@@ -14,7 +14,7 @@ use loopline::io::{FdSource, Interest, Trigger};
 use loopline::time::{Sleep, Timer};
 use loopline::{Control, EventLoop, Handle};
 
-use peers::callback::{Descriptors, Timers, drain, run_descriptors, run_timers};
+use peers::callback::{Descriptors, Pings, Timers, drain, run_descriptors, run_pings, run_timers};
 use peers::echo::{ANY, announce};
 use peers::peer::{Crosses, Echo, Peer, Resets, Sets, Sleeps};
 use peers::program::Asked;
@@ -44,6 +44,7 @@ fn main() {
                 || cross::run::<Callbacks>(a)
                 || run_timers::<Callbacks>(a)
                 || run_descriptors::<Callbacks>(a)
+                || run_pings::<Callbacks>(a)
         }
         "tokio-on-loopline" => {
             channel::run::<Tasks, Tokio>(a) || locks::run::<Tasks, TokioLocks>(a)
@@ -255,6 +256,32 @@ impl Descriptors for Callbacks {
             Next::Keep
         });
         drop(inserted.expect("the loop is there"));
+    }
+
+    fn turn(&mut self) {
+        self.turn(false);
+    }
+}
+
+impl Pings for Callbacks {
+    type Ping = loopline::callback::Ping;
+
+    fn new() -> Self {
+        Self::new()
+    }
+
+    fn add(&mut self, events: Rc<Cell<usize>>) -> Self::Ping {
+        let (ping, source) = loopline::callback::ping();
+        let inserted = self.handle.insert(source, move |(), _, ()| {
+            events.set(events.get() + 1);
+            Next::Keep
+        });
+        drop(inserted.expect("the loop is there"));
+        ping
+    }
+
+    fn ping(ping: &Self::Ping) {
+        ping.ping();
     }
 
     fn turn(&mut self) {
