@@ -230,9 +230,9 @@ impl Reactor {
             }
             // The same call twice: asked here, the first needs no bits decoded.
             let marked = if found.is_readable_only() {
-                entry.ledger.mark_readable(Ready(Ready::READABLE))
+                entry.ledger.mark_for_one(Ready(Ready::READABLE))
             } else {
-                entry.ledger.mark_readable(found.ready())
+                entry.ledger.mark_for_one(found.ready())
             };
             match marked {
                 Ok(Some(waiter)) => wake(waiter),

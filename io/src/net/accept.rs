@@ -1,6 +1,6 @@
 //! Accepting, for listeners of any kind: single failures are passed over, and shortages waited out.
 
-use std::future::poll_fn;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,41 +17,64 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest one: connections are accepted again at most this long after there is room.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts a connection by `op`, and waits for one if there is none.
+/// Accepts a connection by an operation, and waits for one if there is none.
 ///
 /// Dropped, it has accepted nothing and leaves no waiter behind.
-pub(super) async fn accept<T: Pollable, R>(
-    adapter: &Adapter<T>,
-    op: fn(&T) -> io::Result<R>,
-) -> io::Result<R> {
-    let mut accepting = Accepting { adapter, key: WaitKey::new(), pause: Pause::default() };
-    poll_fn(|cx| poll_accept(adapter, op, &mut accepting.key, &mut accepting.pause, cx)).await
-}
-
-/// One call of `accept`.
-struct Accepting<'a, T: Pollable> {
+#[must_use = "a future does nothing unless it is awaited"]
+pub(super) struct Accepting<'a, T: Pollable, F> {
     adapter: &'a Adapter<T>,
     key: WaitKey,
     pause: Pause,
+    op: F,
 }
 
-impl<T: Pollable> Drop for Accepting<'_, T> {
+impl<'a, T: Pollable, F> Accepting<'a, T, F> {
+    #[inline]
+    pub(super) fn new<R>(adapter: &'a Adapter<T>, op: F) -> Self
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        Self { adapter, key: WaitKey::new(), pause: Pause::default(), op }
+    }
+}
+
+/// Nothing in it is pinned: the closure is only called.
+impl<T: Pollable, F> Unpin for Accepting<'_, T, F> {}
+
+impl<T, R, F> Future for Accepting<'_, T, F>
+where
+    T: Pollable,
+    F: FnMut(&T) -> io::Result<R>,
+{
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        let this = self.get_mut();
+        poll_accept(this.adapter, &mut this.op, &mut this.key, &mut this.pause, cx)
+    }
+}
+
+impl<T: Pollable, F> Drop for Accepting<'_, T, F> {
     fn drop(&mut self) {
-        self.adapter.registration().unwait(Direction::Read, &mut self.key);
+        if self.key != WaitKey::new() {
+            self.adapter.registration().unwait(Direction::Read, &mut self.key);
+        }
     }
 }
 
 /// Accepts what is there; while descriptors or memory are out, pauses between attempts.
+#[inline]
 pub(super) fn poll_accept<T: Pollable, R>(
     adapter: &Adapter<T>,
-    op: fn(&T) -> io::Result<R>,
+    mut op: impl FnMut(&T) -> io::Result<R>,
     key: &mut WaitKey,
     pause: &mut Pause,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<R>> {
     loop {
         ready!(pause.poll(cx));
-        match ready!(adapter.poll_io(Direction::Read, key, cx, op)) {
+        match ready!(adapter.poll_io(Direction::Read, key, cx, &mut op)) {
             // The budget bounds this loop.
             Err(error) if concerns_one_connection(&error) => {}
             // Still believed ready, so the next try needs no new event.

@@ -1,6 +1,7 @@
 //! `TcpListener`: accepts connections, and goes on when single ones fail or descriptors run out.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::RefUnwindSafe;
@@ -8,7 +9,7 @@ use std::task::{Context, Poll};
 
 use loopline_runtime::registration::WaitKey;
 
-use super::accept::{Pause, accept, poll_accept};
+use super::accept::{Accepting, Pause, poll_accept};
 use super::addr::{ToAddrs, first, resolve};
 use super::incoming::Incoming;
 use super::incoming::sealed::{Accept, Waited};
@@ -85,9 +86,11 @@ impl TcpListener {
     /// # Cancel safety
     ///
     /// Strict: a wait that is dropped has accepted nothing.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = accept(&self.adapter, |listener| listener.accept()).await?;
-        Ok((self.accepted(stream), peer))
+    #[inline]
+    pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
+        Accepting::new(&self.adapter, |listener| {
+            listener.accept().map(|(stream, peer)| (self.accepted(stream), peer))
+        })
     }
 
     /// As [`Self::accept`], for code that polls. Only the last task to poll is woken.

@@ -1,6 +1,7 @@
 //! `UnixListener`: accepts connections on this machine.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::task::{Context, Poll};
 
 use loopline_runtime::registration::WaitKey;
 
-use super::accept::{Pause, accept, poll_accept};
+use super::accept::{Accepting, Pause, poll_accept};
 use super::incoming::Incoming;
 use super::incoming::sealed::{Accept, Waited};
 use super::readiness::descriptor;
@@ -81,9 +82,11 @@ impl UnixListener {
     /// # Cancel safety
     ///
     /// Strict: a wait that is dropped has accepted nothing.
-    pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (stream, peer) = accept(&self.adapter, |listener| listener.accept()).await?;
-        Ok((UnixStream::from_source(stream), peer))
+    #[inline]
+    pub fn accept(&self) -> impl Future<Output = io::Result<(UnixStream, SocketAddr)>> {
+        Accepting::new(&self.adapter, |listener| {
+            listener.accept().map(|(stream, peer)| (UnixStream::from_source(stream), peer))
+        })
     }
 
     /// As [`Self::accept`], for code that polls. Only the last task to poll is woken.

@@ -186,21 +186,19 @@ impl Ledger {
         }
     }
 
-    /// As `mark` for what nearly every event is: readable, perhaps writable too but nobody waits for
-    /// that, and at most one waiter of ours, whose word is returned. `Err`: it is not that, and nothing
-    /// was done.
+    /// As `mark` where nearly always it finds who waits: at most one of ours, and that to read. Returns its
+    /// word. `Err`: there are others, and nothing was done.
     #[inline]
-    pub(crate) fn mark_readable(&self, ready: Ready) -> Result<Option<Word>, ()> {
-        const RARE: u32 = more(Direction::Read) | one(Direction::Write) | more(Direction::Write);
+    pub(crate) fn mark_for_one(&self, ready: Ready) -> Result<Option<Word>, ()> {
+        const READER: u32 = one(Direction::Read);
         let flags = self.flags.get();
-        let usual = ready.0 | Ready::WRITABLE == Ready::READABLE | Ready::WRITABLE;
-        if !usual || flags & RARE != 0 {
+        if flags & WAITERS & !READER != 0 {
             return Err(());
         }
         self.count();
-        let waits = flags & one(Direction::Read) != 0;
-        self.flags.set((flags | u32::from(ready.0)) & !one(Direction::Read));
-        Ok(waits.then(|| self.waiters[Direction::Read.place()].word.get()))
+        let wakes = if ready.0 & Ready::mask(Direction::Read) != 0 { READER } else { 0 };
+        self.flags.set((flags | u32::from(ready.0)) & !wakes);
+        Ok((flags & wakes != 0).then(|| self.waiters[Direction::Read.place()].word.get()))
     }
 
     /// Hands out all waiters of a direction.

@@ -48,7 +48,7 @@ impl Waiting {
 
 /// Marks as the reactor does. Returns whom to wake.
 fn marked(ledger: &Ledger, bits: u8) -> Vec<Waker> {
-    match ledger.mark_readable(Ready(bits)) {
+    match ledger.mark_for_one(Ready(bits)) {
         Ok(word) => word.map(|word| Waker::clone(&wake::waker(word))).into_iter().collect(),
         Err(()) => {
             let mut woken = Vec::new();
