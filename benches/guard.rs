@@ -42,6 +42,16 @@ async fn spawn_batch(operations: usize) {
     }
 }
 
+/// 1,000 tasks are spawned that nobody awaits, then all run; an operation is one.
+async fn detached(operations: usize) {
+    for _ in 0..operations / 1_000 {
+        for n in 0..1_000 {
+            drop(loopline::spawn(async move { black_box(n) }));
+        }
+        yield_once().await;
+    }
+}
+
 /// A task wakes itself and is polled.
 async fn yields(operations: usize) {
     for _ in 0..operations {
@@ -223,6 +233,7 @@ fn main() {
     }
     case!("spawn_one", spawn_one);
     case!("spawn_batch", spawn_batch);
+    case!("detached", detached);
     case!("yield", yields);
     case!("pingpong", pingpong);
     case!("channel_1", |n| channel(n, 1));

@@ -365,7 +365,7 @@ impl<'a> RootSlot<'a> {
 
 impl Drop for RootSlot<'_> {
     fn drop(&mut self) {
-        self.0.home.queue.free(ROOT);
+        self.0.home.queue.free_root();
         // The future is dropped after this, and before the loop leaves its turn.
         if let Some(watch) = &self.0.watch {
             watch.destroys_root();

@@ -372,10 +372,10 @@ impl<S: 'static> ItemBuilder<S> {
         let mut parts = Some((source, callback));
         let inserted = with_loop(self.handle.loop_id, |shared| {
             let Some(shared) = shared else { return Err(InsertErrorKind::LoopGone) };
-            let slot = shared.take_slot(self.meta.lane)?;
+            let place = shared.take_slot(self.meta.lane)?;
             let Some((source, callback)) = parts.take() else { unreachable!("taken here alone") };
             let for_each = ForEach::new(source, callback, shared.config.operations);
-            Ok(insert_into(shared, slot, for_each, self.meta, Start::NextTurn))
+            Ok(insert_into(shared, place, for_each, self.meta, Start::NextTurn))
         });
         match (inserted, parts) {
             (Ok(handle), _) => Ok(handle),

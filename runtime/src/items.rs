@@ -11,7 +11,7 @@ use crate::budget;
 use crate::counted::Counted;
 use crate::insert_error::InsertErrorKind;
 use crate::item::{Header, Item, ItemCell, Meta, TaskId};
-use crate::run_queue::{Entry, NONE, ROOT};
+use crate::run_queue::{Entry, NONE, Place, ROOT};
 use crate::shared::{Life, Shared};
 use crate::task::{self, Task};
 use crate::wake;
@@ -33,6 +33,19 @@ pub(crate) enum Start {
 /// How deep destructors of cancelled items may nest before the rest waits for the outermost.
 const CANCEL_DEPTH: u32 = 32;
 
+/// An item that was taken out of its slot, which is still its own.
+struct Taken<'a> {
+    place: Place<'a, ItemCell>,
+    item: Counted<dyn Item>,
+}
+
+/// Puts an item into its slot.
+#[inline]
+fn put(place: Place<'_, ItemCell>, item: Counted<dyn Item>) {
+    // Forgotten, not dropped: it is None, which the compiler cannot know.
+    std::mem::forget(place.content().replace(Some(item)));
+}
+
 const _: () = assert!(NONE <= Header::MOST_SLOT);
 
 impl Shared {
@@ -45,7 +58,7 @@ impl Shared {
         start: Start,
     ) -> Result<Counted<Task<F>>, (F, InsertErrorKind, Meta)> {
         match self.take_slot(meta.lane) {
-            Ok(slot) => Ok(self.insert_into(slot, future, meta, start)),
+            Ok(place) => Ok(self.insert_into(place, future, meta, start)),
             Err(kind) => Err((future, kind, meta)),
         }
     }
@@ -54,75 +67,87 @@ impl Shared {
     #[inline]
     pub(crate) fn insert_into<F: Future + 'static>(
         &self,
-        slot: u32,
+        place: Place<'_, ItemCell>,
         future: F,
         meta: Meta,
         start: Start,
     ) -> Counted<Task<F>> {
         let background = meta.background;
         let id = self.take_id();
-        let task = Task::new(future, id, slot, self.home.number.get() as u16, meta);
-        self.start(slot, task::item(task.clone()), background, start);
+        let task = Task::new(future, id, place.slot, self.home.number.get() as u16, meta);
+        self.start(place, task::item(task.clone()), background, start);
         task
     }
 
     /// Takes a slot for a new item, or says why there is none.
-    pub(crate) fn take_slot(&self, lane: u8) -> Result<u32, InsertErrorKind> {
-        match self.life.get() {
-            Life::Open => {}
-            Life::ShuttingDown => return Err(InsertErrorKind::ShuttingDown),
-            Life::Gone => return Err(InsertErrorKind::LoopGone),
+    pub(crate) fn take_slot(&self, lane: u8) -> Result<Place<'_, ItemCell>, InsertErrorKind> {
+        if self.life.get() != Life::Open {
+            return Err(self.refusal());
         }
         if self.reactor.stamp().is_foreign() {
             return Err(InsertErrorKind::Forked);
         }
         match self.home.queue.allocate_near() {
-            Some(slot) if lane == 0 => Ok(slot),
+            Some(place) if lane == 0 => Ok(place),
             near => self.prepare_slot(near, lane),
+        }
+    }
+
+    /// Why a loop takes no items that is not open.
+    #[cold]
+    fn refusal(&self) -> InsertErrorKind {
+        match self.life.get() {
+            Life::Open | Life::ShuttingDown => InsertErrorKind::ShuttingDown,
+            Life::Gone => InsertErrorKind::LoopGone,
         }
     }
 
     /// The longer way of `take_slot`, which may have taken one.
     #[inline(never)] // so that the usual way saves no registers for it
-    fn prepare_slot(&self, near: Option<u32>, lane: u8) -> Result<u32, InsertErrorKind> {
-        let slot = near.or_else(|| self.home.queue.allocate()).ok_or(InsertErrorKind::Full)?;
+    fn prepare_slot<'a>(
+        &'a self,
+        near: Option<Place<'a, ItemCell>>,
+        lane: u8,
+    ) -> Result<Place<'a, ItemCell>, InsertErrorKind> {
+        let place = near.or_else(|| self.home.queue.allocate()).ok_or(InsertErrorKind::Full)?;
         // It may never have been used.
-        self.home.number.inbox().grow(slot);
-        self.home.queue.put_in_lane(slot, lane);
-        Ok(slot)
+        self.home.number.inbox().grow(place.slot);
+        self.home.queue.put_in_lane(place, lane);
+        Ok(place)
     }
 
     /// The part of `insert` that does not depend on the future's type.
     #[inline(always)] // measured: a call here is 4 % of a spawn
-    fn start(&self, slot: u32, item: Counted<dyn Item>, background: bool, start: Start) {
+    fn start(
+        &self,
+        place: Place<'_, ItemCell>,
+        item: Counted<dyn Item>,
+        background: bool,
+        start: Start,
+    ) {
         let queue = &self.home.queue;
-        self.put(slot, item);
+        put(place, item);
         self.live.set(self.live.get() + 1);
-        if !background {
-            self.foreground.set(self.foreground.get() + 1);
+        if background {
+            self.background.set(self.background.get() + 1);
         }
         match start {
-            Start::Queue => queue.enqueue(slot),
-            Start::Head => queue.defer(slot),
-            Start::NextTurn => queue.next_turn(slot),
+            Start::Queue => queue.enqueue(place),
+            Start::Head => queue.defer(place),
+            Start::NextTurn => queue.next_turn(place),
             Start::Asleep => {}
         }
         self.notify_outside_turn();
     }
 
-    fn put(&self, slot: u32, item: Counted<dyn Item>) {
-        if let Some(cell) = self.home.queue.content(slot) {
-            cell.set(Some(item));
-        }
-    }
-
     /// Takes the item out if it is the one named, and at rest.
-    fn take_if(&self, slot: u32, id: TaskId) -> Option<Counted<dyn Item>> {
-        let item = self.home.queue.content(slot)?.take()?;
+    fn take_if(&self, slot: u32, id: TaskId) -> Option<Taken<'_>> {
+        let place = self.home.queue.place(slot)?;
+        let item = place.content().take()?;
         if item.header().id == id {
-            return Some(item);
+            return Some(Taken { place, item });
         }
-        self.put(slot, item);
+        put(place, item);
         None
     }
 
@@ -130,40 +155,32 @@ impl Shared {
     /// whether it was there.
     #[inline(always)] // the loop around it is all there is to a turn
     pub(crate) fn poll_item(&self, entry: &Entry<'_, ItemCell>, witness: impl Witness) -> bool {
+        let place = entry.place;
         // None: the root future's slot, or the item is being cancelled further up the stack.
-        let Some(item) = entry.content().take() else { return false };
+        let Some(item) = place.content().take() else { return false };
         // Nothing unwinds here: an item catches its own panics.
         let item = ManuallyDrop::new(item);
-        self.running_slot.set(entry.slot);
+        self.running_slot.set(place.slot);
         let waker = wake::waker(entry.word());
         budget::grant(self.config.operations);
         let mut cx = Context::from_waker(&waker);
         witness.runs(item.header(), self.own_running());
         let polled = item.poll(&mut cx);
         self.running_slot.set(NONE);
-        if polled.is_ready() || entry.cancel_requested() {
-            self.end(ManuallyDrop::into_inner(item), polled);
-            return true;
+        let item = ManuallyDrop::into_inner(item);
+        match polled {
+            Poll::Ready(()) => self.retire(place, item),
+            Poll::Pending if place.cancel_requested() => self.end_cancelled(Taken { place, item }),
+            Poll::Pending => put(place, item),
         }
-        let left = entry.content().replace(Some(ManuallyDrop::into_inner(item)));
-        // Forgotten, not dropped: it is None, which the compiler cannot know.
-        std::mem::forget(left);
         true
     }
 
-    /// Ends an item after its last poll.
-    #[inline(never)] // most polls are not the last
-    fn end(&self, item: Counted<dyn Item>, polled: Poll<()>) {
-        match polled {
-            Poll::Ready(()) => self.retire(item),
-            Poll::Pending => self.end_cancelled(item),
-        }
-    }
-
     /// Ends an item whose output is in place: frees its slot, then tells its handle.
-    fn retire(&self, item: Counted<dyn Item>) {
+    #[inline(never)] // most polls are not the last
+    fn retire(&self, place: Place<'_, ItemCell>, item: Counted<dyn Item>) {
         let header = item.header();
-        self.release(header);
+        self.release(place, header);
         if let Some(waiter) = header.take_waiter() {
             self.wake_waiter(waiter);
         }
@@ -183,13 +200,14 @@ impl Shared {
 
     /// Frees a slot. Before the future or the output is dropped, so that what they wake is ignored.
     #[inline(always)] // measured: 3 % of a task's life
-    fn release(&self, header: &Header) {
-        self.home.queue.free(header.slot());
+    fn release(&self, place: Place<'_, ItemCell>, header: &Header) {
+        self.home.queue.free(place);
         self.live.set(self.live.get() - 1);
-        if !header.is_background() {
-            self.foreground.set(self.foreground.get() - 1);
-        } else if header.is_child() {
-            self.children.set(self.children.get() - 1);
+        if header.is_background() {
+            self.background.set(self.background.get() - 1);
+            if header.is_child() {
+                self.children.set(self.children.get() - 1);
+            }
         }
         if self.life.get() != Life::Open {
             self.wake_drained();
@@ -223,8 +241,8 @@ impl Shared {
             return true;
         }
         match self.take_if(slot, id) {
-            Some(item) => {
-                self.end_cancelled(item);
+            Some(taken) => {
+                self.end_cancelled(taken);
                 // Whoever awaits it may have been queued, and outside a turn nobody would look.
                 self.notify_outside_turn();
                 true
@@ -233,8 +251,9 @@ impl Shared {
         }
     }
 
-    fn end_cancelled(&self, item: Counted<dyn Item>) {
-        self.release(item.header());
+    #[inline(never)] // most polls are not the last
+    fn end_cancelled(&self, Taken { place, item }: Taken<'_>) {
+        self.release(place, item.header());
         // No Recursion: a chain of items whose destructors cancel the next is cut into pieces.
         let depth = self.cancelling.get();
         if depth == CANCEL_DEPTH {
@@ -288,8 +307,8 @@ impl Shared {
     /// Whether that item is alive, at rest or running.
     pub(crate) fn holds(&self, slot: u32, id: TaskId) -> bool {
         self.is_running(slot, id)
-            || self.take_if(slot, id).is_some_and(|item| {
-                self.put(slot, item);
+            || self.take_if(slot, id).is_some_and(|Taken { place, item }| {
+                put(place, item);
                 true
             })
     }

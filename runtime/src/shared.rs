@@ -79,8 +79,8 @@ pub(crate) struct Shared {
     running: Running,
     /// Items alive.
     pub(crate) live: Cell<usize>,
-    /// Items alive that keep `run` going.
-    pub(crate) foreground: Cell<usize>,
+    /// Items alive that do not keep `run` going. The others are not counted: they are most.
+    pub(crate) background: Cell<usize>,
     /// Children of scopes alive.
     pub(crate) children: Cell<usize>,
     /// The children being polled now, each inside the one before.
@@ -197,7 +197,7 @@ impl Shared {
             running_slot: Cell::new(NONE),
             running: Running::new(),
             live: Cell::new(0),
-            foreground: Cell::new(0),
+            background: Cell::new(0),
             children: Cell::new(0),
             polled_children: RefCell::default(),
             next_id: Cell::new(0),
@@ -271,6 +271,12 @@ impl Shared {
     /// Whether the next turn would find something to run without waiting for the system.
     pub(crate) fn has_work(&self) -> bool {
         self.home.queue.has_due() || self.home.number.inbox().pending() || self.more_events.get()
+    }
+
+    /// Counts the items alive that keep `run` going.
+    #[inline]
+    pub(crate) fn foreground(&self) -> usize {
+        self.live.get() - self.background.get()
     }
 
     /// Interrupts the wait of whoever will call `turn`, if this is not inside one.

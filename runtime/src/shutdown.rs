@@ -116,7 +116,7 @@ impl Shared {
     fn is_drained(&self) -> bool {
         let most = self.askers.borrow().len();
         // Items are looked at only when they may be all there are.
-        self.foreground.get() <= most && self.children.get() <= most && self.kept().is_empty()
+        self.foreground() <= most && self.children.get() <= most && self.kept().is_empty()
     }
 
     /// Has who waits for the end of all items woken at the next end of one.

@@ -5,10 +5,10 @@ use std::panic::Location;
 
 use crate::current::with_current;
 use crate::insert_error::InsertErrorKind;
-use crate::item::{Item, Meta, TaskId};
+use crate::item::{Item, ItemCell, Meta, TaskId};
 use crate::items::Start;
 use crate::join::JoinHandle;
-use crate::run_queue::NONE;
+use crate::run_queue::{NONE, Place};
 use crate::shared::Shared;
 use crate::task::{self, Task};
 
@@ -31,12 +31,12 @@ pub(crate) fn insert<F: Future + 'static>(
 #[inline]
 pub(crate) fn insert_into<F: Future + 'static>(
     shared: &Shared,
-    slot: u32,
+    place: Place<'_, ItemCell>,
     future: F,
     meta: Meta,
     start: Start,
 ) -> JoinHandle<F::Output> {
-    JoinHandle::new(task::joinable(shared.insert_into(slot, future, meta, start)))
+    JoinHandle::new(task::joinable(shared.insert_into(place, future, meta, start)))
 }
 
 /// Spawns a task on the event loop that runs on this thread, the innermost if they nest.

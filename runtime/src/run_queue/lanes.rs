@@ -13,7 +13,7 @@
 use std::cell::Cell;
 
 use super::slot::{FLAGS, LANE, LANED, LISTED, LIVE, Slot};
-use super::{Entry, Lane, NONE, RunQueue};
+use super::{Entry, Lane, NONE, Place, RunQueue};
 
 /// How many lanes there can be.
 const LANES: usize = 8;
@@ -93,8 +93,10 @@ impl<T: Default> RunQueue<T> {
     }
 
     /// Puts a new slot, which is in no list yet, into a lane.
-    pub(crate) fn put_in_lane(&self, slot: u32, lane: u8) {
-        let Some(cell) = self.slots.get(slot).filter(|_| lane != 0) else { return };
+    pub(crate) fn put_in_lane(&self, Place { cell, .. }: Place<'_, T>, lane: u8) {
+        if lane == 0 {
+            return;
+        }
         debug_assert!(cell.state.get() & (LIVE | LISTED) == LIVE && usize::from(lane) < LANES);
         cell.marks.set(lane);
         cell.state.set(cell.state.get() | LANED);

@@ -63,35 +63,50 @@ impl<T: Default> Default for Slot<T> {
     }
 }
 
-/// A slot that was popped: looked up once, used for the whole poll.
-pub(crate) struct Entry<'a, T> {
+/// A slot that was looked up: once for all that is done with it.
+pub(crate) struct Place<'a, T> {
     pub(crate) slot: u32,
-    /// As it was popped; the generation does not change before the item ends.
-    pub(super) state: usize,
     pub(super) cell: &'a Slot<T>,
 }
 
-impl<'a, T> Entry<'a, T> {
-    /// Returns the word of this slot's wakers.
-    #[inline]
-    pub(crate) fn word(&self) -> usize {
-        self.state & !FLAGS | self.slot as usize
+impl<T> Clone for Place<'_, T> {
+    fn clone(&self) -> Self {
+        *self
     }
+}
 
+impl<T> Copy for Place<'_, T> {}
+
+impl<'a, T> Place<'a, T> {
     #[inline]
-    pub(crate) fn content(&self) -> &'a T {
+    pub(crate) fn content(self) -> &'a T {
         &self.cell.content
     }
 
     /// Returns the number of the item's lane.
-    pub(crate) fn lane(&self) -> usize {
+    pub(crate) fn lane(self) -> usize {
         usize::from(self.cell.marks.get() & LANE)
     }
 
     /// Whether the item was cancelled during its poll.
     #[inline]
-    pub(crate) fn cancel_requested(&self) -> bool {
+    pub(crate) fn cancel_requested(self) -> bool {
         self.cell.state.get() & CANCEL != 0
+    }
+}
+
+/// A slot that was popped.
+pub(crate) struct Entry<'a, T> {
+    pub(crate) place: Place<'a, T>,
+    /// As it was popped; the generation does not change before the item ends.
+    pub(super) state: usize,
+}
+
+impl<T> Entry<'_, T> {
+    /// Returns the word of this slot's wakers.
+    #[inline]
+    pub(crate) fn word(&self) -> usize {
+        self.state & !FLAGS | self.place.slot as usize
     }
 }
 

@@ -8,11 +8,20 @@ type Queue = RunQueue<()>;
 
 /// Takes a slot for a new item.
 fn take(queue: &Queue) -> u32 {
-    queue.allocate().expect("slots are left")
+    queue.allocate().expect("slots are left").slot
+}
+
+fn at(queue: &Queue, slot: u32) -> Place<'_, ()> {
+    queue.place(slot).expect("it was used")
+}
+
+/// Ends the use of a slot, whosever it is.
+fn free(queue: &Queue, slot: u32) {
+    if slot == ROOT { queue.free_root() } else { queue.free(at(queue, slot)) }
 }
 
 fn pop(queue: &Queue) -> Option<u32> {
-    queue.pop_of_round().map(|entry| entry.slot)
+    queue.pop_of_round().map(|entry| entry.place.slot)
 }
 
 fn wake(queue: &Queue, slot: u32) {
@@ -39,7 +48,7 @@ fn what_is_woken_during_a_round_runs_in_the_next_one() {
     assert_eq!(pop(&queue), Some(slots[0]));
     wake(&queue, slots[0]);
     // One of the round ends before its turn: what was woken meanwhile does not take its place.
-    queue.free(slots[1]);
+    queue.free(at(&queue, slots[1]));
     assert_eq!((pop(&queue), pop(&queue)), (Some(slots[2]), None));
     assert_eq!(round(&queue), [slots[0]]);
 }
@@ -52,8 +61,8 @@ fn what_is_deferred_runs_at_the_head_of_the_next_round_in_order() {
     wake(&queue, slots[1]);
     queue.begin_round();
     assert_eq!(pop(&queue), Some(slots[0]));
-    queue.defer(slots[2]);
-    queue.defer(slots[3]);
+    queue.defer(at(&queue, slots[2]));
+    queue.defer(at(&queue, slots[3]));
     // The turn ends here, in the middle of the round.
     assert_eq!(round(&queue), [slots[2], slots[3], slots[1]]);
 }
@@ -63,7 +72,7 @@ fn what_waits_for_the_next_turn_runs_in_no_round_of_this_one() {
     // contract 17
     let queue = Queue::new(5, 0);
     let slots = [(); 2].map(|()| take(&queue));
-    queue.next_turn(slots[0]);
+    queue.next_turn(at(&queue, slots[0]));
     wake(&queue, slots[0]);
     wake(&queue, slots[1]);
     assert_eq!(round(&queue), [slots[1]]);
@@ -78,7 +87,7 @@ fn a_slot_freed_while_listed_is_used_again_only_after_it_left_its_list() {
     let queue = Queue::new(5, 0);
     let first = take(&queue);
     wake(&queue, first);
-    queue.free(first);
+    queue.free(at(&queue, first));
     let second = take(&queue);
     assert_ne!(first, second);
     assert!(!queue.has_due());
@@ -93,10 +102,10 @@ fn items_that_end_before_they_run_use_no_slots_up() {
         let slot = take(&queue);
         match turn % 3 {
             0 => wake(&queue, slot),
-            1 => queue.defer(slot),
-            _ => queue.next_turn(slot),
+            1 => queue.defer(at(&queue, slot)),
+            _ => queue.next_turn(at(&queue, slot)),
         }
-        queue.free(slot);
+        queue.free(at(&queue, slot));
         assert_eq!((round(&queue), queue.has_due()), (vec![], false));
     }
     assert!(queue.used() < MAIL + 5, "{} slots for one item at a time", queue.used());
@@ -112,7 +121,7 @@ fn the_root_future_of_a_later_run_may_still_be_listed_from_an_earlier_one() {
         assert!(queue.has_due());
         assert_eq!(round(&queue), [ROOT]);
         wake_as(&queue, ROOT, generation);
-        queue.free(ROOT);
+        queue.free_root();
         wake_as(&queue, ROOT, generation);
         assert!(run % 2 == 0 || !queue.has_due());
     }
@@ -138,7 +147,7 @@ fn generations_wrap_and_a_listed_slot_stays_listed_once() {
     wake_as(&queue, slot, 0);
     assert!(!queue.has_due(), "a stale generation");
     wake_as(&queue, slot, last);
-    queue.free(slot);
+    queue.free(at(&queue, slot));
     wake_as(&queue, slot, last);
     wake_as(&queue, slot, 0);
     assert_eq!((queue.generation(slot), queue.has_due()), (0, false));
@@ -296,7 +305,8 @@ impl Pair {
         } else {
             let reuses = !self.model.free.is_empty();
             // As an item gets one.
-            let slot = self.queue.allocate_near().unwrap_or_else(|| take(&self.queue));
+            let slot =
+                self.queue.allocate_near().map_or_else(|| take(&self.queue), |place| place.slot);
             assert_eq!(reuses, self.model.free.contains(&slot), "a slot is lost");
             slot
         };
@@ -307,9 +317,9 @@ impl Pair {
             // The root future may be listed still, so it is not placed but woken, as `run_until` does.
             3 => {}
             _ if slot == ROOT => self.wake(slot, generation),
-            0 => self.queue.defer(slot),
-            1 => self.queue.next_turn(slot),
-            _ => self.queue.enqueue(slot),
+            0 => self.queue.defer(at(&self.queue, slot)),
+            1 => self.queue.next_turn(at(&self.queue, slot)),
+            _ => self.queue.enqueue(at(&self.queue, slot)),
         }
         if how != 3 && slot != ROOT {
             self.model.woken.insert(slot);
@@ -334,7 +344,7 @@ impl Pair {
         let (queue, model) = (&self.queue, &mut self.model);
         match (self.random >> 40) % 7 {
             0 => {
-                queue.free(slot);
+                free(queue, slot);
                 model.free(slot);
             }
             1 | 2 => {
@@ -414,7 +424,7 @@ fn any_sequence_of_calls_agrees_with_a_plain_model() {
     }
     // Everything ends, and nothing stays behind.
     while let Some(slot) = pair.any() {
-        pair.queue.free(slot);
+        free(&pair.queue, slot);
         pair.model.free(slot);
     }
     pair.queue.begin_turn();

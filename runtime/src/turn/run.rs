@@ -86,7 +86,7 @@ pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     let mut ran = 0;
     while ran < most {
         let Some(entry) = next_timed(shared) else { break };
-        let (slot, lane) = (entry.slot, entry.lane());
+        let (slot, lane) = (entry.place.slot, entry.place.lane());
         // Asked before, as the item may end.
         let limit = shared.config.slow_items;
         let item =
@@ -200,7 +200,7 @@ fn poll(
     witness: impl Witness,
 ) -> bool {
     // Asked in this order, as most are items.
-    !shared.poll_item(entry, witness) && entry.slot == ROOT && {
+    !shared.poll_item(entry, witness) && entry.place.slot == ROOT && {
         witness.root();
         poll_root(shared, root, entry.word())
     }

@@ -1,13 +1,17 @@
 //! Lanes of the run queue, without items.
 
-use super::super::{MAIL, RunQueue};
+use super::super::{MAIL, Place, RunQueue};
 
 type Queue = RunQueue<()>;
 
 fn take(queue: &Queue, lane: u8) -> u32 {
-    let slot = queue.allocate().unwrap();
-    queue.put_in_lane(slot, lane);
-    slot
+    let place = queue.allocate().unwrap();
+    queue.put_in_lane(place, lane);
+    place.slot
+}
+
+fn at(queue: &Queue, slot: u32) -> Place<'_, ()> {
+    queue.place(slot).unwrap()
 }
 
 #[test]
@@ -19,11 +23,11 @@ fn items_that_end_before_they_run_use_no_slots_up() {
         let slot = take(&queue, lanes[turn % 3]);
         match turn % 4 {
             0 => queue.wake_any(slot),
-            1 => queue.defer(slot),
-            2 => queue.next_turn(slot),
-            _ => queue.enqueue(slot),
+            1 => queue.defer(at(&queue, slot)),
+            2 => queue.next_turn(at(&queue, slot)),
+            _ => queue.enqueue(at(&queue, slot)),
         }
-        queue.free(slot);
+        queue.free(at(&queue, slot));
         assert!(queue.pop_fair().is_none() && !queue.has_due());
     }
     assert!(queue.used() < MAIL + 6, "{} slots for one item at a time", queue.used());
@@ -35,12 +39,18 @@ fn a_slot_used_again_is_in_the_lane_of_its_new_item() {
     let lane = queue.add_lane(10, 10).unwrap();
     let first = take(&queue, lane);
     queue.wake_any(first);
-    assert_eq!(queue.pop_fair().map(|entry| (entry.slot, entry.lane())), Some((first, 1)));
-    queue.free(first);
+    assert_eq!(
+        queue.pop_fair().map(|entry| (entry.place.slot, entry.place.lane())),
+        Some((first, 1))
+    );
+    queue.free(at(&queue, first));
     let second = take(&queue, 0);
     assert_eq!(first, second);
     queue.wake_any(second);
-    assert_eq!(queue.pop_fair().map(|entry| (entry.slot, entry.lane())), Some((second, 0)));
+    assert_eq!(
+        queue.pop_fair().map(|entry| (entry.place.slot, entry.place.lane())),
+        Some((second, 0))
+    );
 }
 
 #[test]
@@ -52,11 +62,11 @@ fn a_lane_in_debt_waits_for_the_others_to_use_as_much_and_no_longer() {
     let mut used = [0_u64; 2];
     for _ in 0..10_000 {
         let entry = queue.pop_fair().unwrap();
-        let lane = entry.lane();
+        let lane = entry.place.lane();
         // One item is a thousand times as long as the other, and as a share.
         let time = [10_000, 10][lane];
         used[lane] += time;
-        queue.wake_any(entry.slot);
+        queue.wake_any(entry.place.slot);
         queue.charge(lane, time);
     }
     assert!(used[0].abs_diff(used[1]) <= 10_020, "{used:?}");
@@ -71,10 +81,10 @@ fn stale_entries_of_a_lane_with_nothing_to_run_go_while_another_is_busy() {
         queue.begin_turn();
         queue.wake_any(always);
         let slot = take(&queue, idle);
-        queue.enqueue(slot);
-        queue.free(slot);
+        queue.enqueue(at(&queue, slot));
+        queue.free(at(&queue, slot));
         queue.drop_stale_of_idle_lanes();
-        assert_eq!(queue.pop_fair().map(|entry| entry.slot), Some(always));
+        assert_eq!(queue.pop_fair().map(|entry| entry.place.slot), Some(always));
         queue.charge(usize::from(busy), 1);
     }
     assert!(queue.used() < MAIL + 6, "{} slots for two items at a time", queue.used());
@@ -90,29 +100,29 @@ fn a_lane_whose_items_are_cancelled_saves_no_time_up() {
         // Runs for a moment; what else it had to run is gone before it comes on again.
         queue.wake_any(saves);
         let gone = take(&queue, first);
-        queue.enqueue(gone);
+        queue.enqueue(at(&queue, gone));
         while queue.pop_fair().is_some_and(|entry| {
             queue.wake_any(other);
-            queue.charge(entry.lane(), 1);
-            if entry.slot == saves {
-                queue.free(gone);
+            queue.charge(entry.place.lane(), 1);
+            if entry.place.slot == saves {
+                queue.free(at(&queue, gone));
             }
-            entry.slot != saves
+            entry.place.slot != saves
         }) {}
         let next = queue.pop_fair().unwrap();
-        assert_eq!(next.slot, other);
+        assert_eq!(next.place.slot, other);
         queue.wake_any(other);
-        queue.charge(next.lane(), 1);
+        queue.charge(next.place.lane(), 1);
     }
     // However long that went on, now it has its share and no more before the other runs.
     let mut used = 0;
     queue.wake_any(saves);
     loop {
         let entry = queue.pop_fair().unwrap();
-        queue.wake_any(entry.slot);
-        let lane = entry.lane();
+        queue.wake_any(entry.place.slot);
+        let lane = entry.place.lane();
         queue.charge(lane, 1);
-        match (entry.slot == saves, used) {
+        match (entry.place.slot == saves, used) {
             (true, _) => used += 1,
             (false, 0) => {}
             (false, _) => break,
