@@ -4,7 +4,7 @@
 //! to the allocator: that takes a fifth off the instructions of a task's life. Tasks live in it.
 //!
 //! Invariant (Counted): the count of a block is the number of its `Counted`s. Who brings it to zero drops the
-//! value, then gives up the block; nobody else drops the value.
+//! value, unless its head says that nothing in it needs that, then gives up the block; nobody else drops it.
 //!
 //! Invariant (Block): a block has the layout of its value. It was allocated with the layout that it is given
 //! up with. While it is in a list, that of its size, nobody else points to it.
@@ -44,6 +44,9 @@ impl Count {
 pub(crate) trait Head {
     /// The one count of the value, which nobody but `Counted` changes.
     fn count(&self) -> &Count;
+
+    /// Whether no destructor in the value has anything left to do.
+    fn is_hollow(&self) -> bool;
 }
 
 /// A value that begins with its head.
@@ -122,9 +125,32 @@ impl<T: ?Sized + Headed> Counted<T> {
         self.count().get() == 1
     }
 
-    /// Drops the value and gives up its block, the block also if the value's destructor panics.
+    /// Gives this reference up, or returns it if it is the only one.
+    #[inline]
+    pub(crate) fn leave(self) -> Option<Self> {
+        if self.is_last() {
+            return Some(self);
+        }
+        let this = std::mem::ManuallyDrop::new(self);
+        this.count().set(this.count().get() - 1);
+        None
+    }
+
+    /// Drops the value and gives up its block.
     #[inline(never)]
     fn drop_last(&mut self) {
+        if !self.header().is_hollow() {
+            return self.drop_full();
+        }
+        let layout = Layout::for_value(&**self);
+        // SAFETY: Counted: this was the last reference. Block: the layout is the value's.
+        unsafe { give_up(self.value.cast::<u8>(), layout) };
+    }
+
+    /// As `drop_last`, for a value with something in it: gives up the block also if the value's destructor
+    /// panics.
+    #[inline(never)]
+    fn drop_full(&mut self) {
         struct Block(NonNull<u8>, Layout);
         impl Drop for Block {
             fn drop(&mut self) {

@@ -152,10 +152,27 @@ impl Header {
         matches!(self.state.get(), State::Output | State::Cancelled | State::Spent)
     }
 
+    /// Whether an item that has no output was cancelled.
+    #[cold]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        match self.state.get() {
+            State::Future | State::Busy | State::Emptied | State::Output => false,
+            State::Cancelled => true,
+            State::Spent => panic!("a JoinHandle was polled after it had given its output"),
+        }
+    }
+
     /// Polls an item that has no future at rest.
     #[cold]
     pub(crate) fn poll_without(&self) -> Poll<()> {
         if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn has_waiter(&self) -> bool {
+        let waiter = self.waiter.take();
+        let is_some = waiter.is_some();
+        self.waiter.set(waiter);
+        is_some
     }
 
     /// Whether this waker waits for the end already.
@@ -187,6 +204,11 @@ impl Head for Header {
     fn count(&self) -> &Count {
         &self.count
     }
+
+    #[inline]
+    fn is_hollow(&self) -> bool {
+        self.is_spent() && !self.is_labelled() && !self.has_waiter()
+    }
 }
 
 impl Drop for Header {
@@ -216,11 +238,16 @@ pub(crate) trait Item: Headed<Head = Header> {
     /// Drops the future of an item at rest. What the destructor panics with becomes its output.
     fn cancel(&self);
 
-    /// Drops an output that nobody will take. Returns what its destructor panicked with.
-    fn drop_output(&self) -> Option<Payload>;
+    /// Drops an output that nobody will take. Returns a panic that nobody saw.
+    fn drop_output(&self) -> Option<Unseen>;
+}
 
-    /// Takes the payload of a panic nobody has seen.
-    fn take_panic(&self) -> Option<Payload>;
+/// A panic that nobody saw.
+pub(crate) enum Unseen {
+    /// The item's own.
+    Item(Payload),
+    /// That of its output's destructor.
+    Output(Payload),
 }
 
 /// Drops a panic's payload, and what that panics with; a third panic is let go.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use crate::budget;
 use crate::counted::Counted;
 use crate::insert_error::InsertErrorKind;
-use crate::item::{Header, Item, ItemCell, Meta, TaskId};
+use crate::item::{Header, Item, ItemCell, Meta, TaskId, Unseen};
 use crate::run_queue::{Entry, NONE, Place, ROOT};
 use crate::shared::{Life, Shared};
 use crate::task::{self, Task};
@@ -166,11 +166,13 @@ impl Shared {
         let mut cx = Context::from_waker(&waker);
         witness.runs(item.header(), self.own_running());
         let polled = item.poll(&mut cx);
-        self.running_slot.set(NONE);
         let item = ManuallyDrop::into_inner(item);
         match polled {
             Poll::Ready(()) => self.retire(place, item),
-            Poll::Pending if place.cancel_requested() => self.end_cancelled(Taken { place, item }),
+            Poll::Pending if place.cancel_requested() => {
+                self.running_slot.set(NONE);
+                self.end_cancelled(Taken { place, item });
+            }
             Poll::Pending => put(place, item),
         }
         true
@@ -179,12 +181,14 @@ impl Shared {
     /// Ends an item whose output is in place: frees its slot, then tells its handle.
     #[inline(never)] // most polls are not the last
     fn retire(&self, place: Place<'_, ItemCell>, item: Counted<dyn Item>) {
-        let header = item.header();
-        self.release(place, header);
-        if let Some(waiter) = header.take_waiter() {
+        self.running_slot.set(NONE);
+        // Nothing unwinds here.
+        let item = ManuallyDrop::new(item);
+        self.release(place, item.header());
+        if let Some(waiter) = item.header().take_waiter() {
             self.wake_waiter(waiter);
         }
-        if item.is_last() {
+        if let Some(item) = ManuallyDrop::into_inner(item).leave() {
             self.drop_unseen(item);
         }
     }
@@ -192,10 +196,23 @@ impl Shared {
     /// Drops an item that ended and whose handle is gone.
     #[inline(never)] // so that the end of others saves no registers for it
     fn drop_unseen(&self, item: Counted<dyn Item>) {
-        if let Some(payload) = item.take_panic() {
-            self.unobserved(&item.header().to_string(), payload);
+        if let Some(watch) = &self.watch {
+            watch.drops_output(item.header());
         }
-        self.drop_item(item);
+        if let Some(unseen) = item.drop_output() {
+            self.report_unseen(item.header(), unseen);
+        }
+    }
+
+    #[cold]
+    fn report_unseen(&self, header: &Header, unseen: Unseen) {
+        match unseen {
+            Unseen::Item(payload) => self.unobserved(&header.to_string(), payload),
+            Unseen::Output(payload) => {
+                let (id, place) = (header.id, header.place);
+                self.unobserved(&format!("the output of item {id} made at {place}"), payload);
+            }
+        }
     }
 
     /// Frees a slot. Before the future or the output is dropped, so that what they wake is ignored.
@@ -219,17 +236,6 @@ impl Shared {
     fn wake_drained(&self) {
         let waiters = self.drained.take();
         waiters.into_iter().for_each(|waiter| self.wake_waiter(waiter));
-    }
-
-    /// Drops the last reference to an item; its output's destructor is user code.
-    fn drop_item(&self, item: Counted<dyn Item>) {
-        let (id, place) = (item.header().id, item.header().place);
-        if let Some(watch) = &self.watch {
-            watch.drops_output(item.header());
-        }
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(item))) {
-            self.unobserved(&format!("the output of item {id} made at {place}"), payload);
-        }
     }
 
     /// Cancels an item: at once, or as its poll returns if it is being polled.
@@ -287,8 +293,8 @@ impl Shared {
             self.wake_waiter(waiter);
         }
         if item.is_last() {
-            if let Some(payload) = item.take_panic() {
-                self.unobserved(&item.header().to_string(), payload);
+            if let Some(unseen) = item.drop_output() {
+                self.report_unseen(item.header(), unseen);
             }
         }
     }

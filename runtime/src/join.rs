@@ -5,12 +5,12 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::budget;
 use crate::counted::Counted;
 use crate::current::{with_loop, with_owner};
-use crate::item::{Header, TaskId, drop_payload};
+use crate::item::{Header, TaskId, Unseen, drop_payload};
 use crate::shared::report;
 use crate::straggler::Straggler;
 use crate::task::Joinable;
@@ -123,19 +123,42 @@ impl<T> Future for JoinHandle<T> {
         let permit = ready!(budget::poll_proceed(cx));
         let header = self.task.header();
         // Asked first, as most are polled once before they end: it needs no call by way of the task's type.
-        if !header.is_finished() {
-            if !header.is_awaited_by(cx.waker()) {
-                drop(header.set_waiter(wake::copy(cx.waker())));
-            }
-            // Unless a foreign waker's clone or drop cancelled it.
-            if !header.is_finished() {
-                waits::note("the end of another item (JoinHandle)");
-                return Poll::Pending;
-            }
+        if !header.is_finished() && waits(header, cx.waker()) {
+            waits::note("the end of another item (JoinHandle)");
+            return Poll::Pending;
         }
         permit.spend();
         Poll::Ready(self.take().expect("it has ended"))
     }
+}
+
+/// Stores who waits for the end of an item, which has not come yet. Returns whether it still has not.
+#[inline]
+fn waits(header: &Header, waker: &Waker) -> bool {
+    let Some(ours) = wake::copy_ours(waker) else { return foreign_waits(header, waker) };
+    // Ours costs no more to store than to compare.
+    match header.set_waiter(ours) {
+        None => true,
+        Some(old) => forget(header, old),
+    }
+}
+
+#[inline(never)] // so that the usual way saves no registers for it
+fn foreign_waits(header: &Header, waker: &Waker) -> bool {
+    if header.is_awaited_by(waker) {
+        return true;
+    }
+    // The new one's clone or the old one's drop may cancel the item.
+    match header.set_waiter(waker.clone()) {
+        None => !header.is_finished(),
+        Some(old) => forget(header, old),
+    }
+}
+
+#[inline(never)] // as above
+fn forget(header: &Header, old: Waker) -> bool {
+    drop(old);
+    !header.is_finished()
 }
 
 impl<T> Unpin for JoinHandle<T> {}
@@ -158,7 +181,7 @@ impl<T> JoinHandle<T> {
         if !header.is_finished() {
             return;
         }
-        if let Some(payload) = self.task.take_panic().or_else(|| self.task.drop_output()) {
+        if let Some(Unseen::Item(payload) | Unseen::Output(payload)) = self.task.drop_output() {
             with_owner(header, |shared| match shared {
                 Some(shared) => shared.unobserved(&header.to_string(), payload),
                 None => {

@@ -71,6 +71,7 @@ impl<T: Default> Segments<T> {
         self.first.get(index as usize)
     }
 
+    #[cold] // not seldom in large programs, but so the others' way is laid out straight
     #[inline(never)]
     fn far(&self, index: u32) -> Option<&T> {
         let index = index as usize - FIRST;

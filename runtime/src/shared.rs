@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     pub(crate) stop: Cell<bool>,
     /// Set inside a turn; outside, inserting work notifies.
     pub(crate) in_turn: Cell<bool>,
-    /// The slot of the item being polled, else `NONE`.
+    /// The slot of the item that is polled, or was last in this run of rounds and has not ended; else `NONE`.
     pub(crate) running_slot: Cell<u32>,
     /// The id of the item being polled, if nobody watches: see `running_id`.
     running: Running,

@@ -29,7 +29,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::counted::{Counted, Headed, Room};
-use crate::item::{Header, Item, Meta, Payload, State, TaskId, drop_payload};
+use crate::item::{Header, Item, Meta, Payload, State, TaskId, Unseen, drop_payload};
 
 /// An item as its handle sees it.
 pub(crate) trait Joinable<T>: Item {
@@ -172,31 +172,23 @@ impl<F: Future + 'static> Item for Task<F> {
         }
     }
 
-    fn drop_output(&self) -> Option<Payload> {
+    fn drop_output(&self) -> Option<Unseen> {
         if self.header.state.get() != State::Output {
             return None;
         }
-        catch_unwind(AssertUnwindSafe(|| drop(self.take_output()))).err()
-    }
-
-    fn take_panic(&self) -> Option<Payload> {
-        if self.header.state.get() != State::Output {
-            return None;
+        match catch_unwind(AssertUnwindSafe(|| self.take_output().err())) {
+            Ok(panicked) => panicked.map(Unseen::Item),
+            Err(payload) => Some(Unseen::Output(payload)),
         }
-        // SAFETY: Body: the state says that the output is in place; the reference ends with the line.
-        let panicked = unsafe { (*(*self.body.get()).output).is_err() };
-        if panicked { self.take_output().err() } else { None }
     }
 }
 
 impl<F: Future + 'static> Joinable<F::Output> for Task<F> {
     fn take(&self) -> Option<Result<F::Output, Option<Payload>>> {
-        match self.header.state.get() {
-            State::Future | State::Busy | State::Emptied => None,
-            State::Output => Some(self.take_output().map_err(Some)),
-            State::Cancelled => Some(Err(None)),
-            State::Spent => panic!("a JoinHandle was polled after it had given its output"),
+        if self.header.state.get() == State::Output {
+            return Some(self.take_output().map_err(Some));
         }
+        self.header.is_cancelled().then_some(Err(None))
     }
 }
 

@@ -153,11 +153,13 @@ pub(crate) fn is_of_loop(waker: &Waker, number: u32) -> bool {
 /// Copies a waker for a waiter: one of ours without a call.
 #[inline]
 pub(crate) fn copy(other: &Waker) -> Waker {
-    if is_ours(other) {
-        ManuallyDrop::into_inner(waker(other.data().addr()))
-    } else {
-        other.clone()
-    }
+    copy_ours(other).unwrap_or_else(|| other.clone())
+}
+
+/// Copies a waker of ours.
+#[inline]
+pub(crate) fn copy_ours(other: &Waker) -> Option<Waker> {
+    is_ours(other).then(|| ManuallyDrop::into_inner(waker(other.data().addr())))
 }
 
 #[cfg(test)]

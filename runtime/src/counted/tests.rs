@@ -22,6 +22,10 @@ impl Head for Count {
     fn count(&self) -> &Count {
         self
     }
+
+    fn is_hollow(&self) -> bool {
+        false
+    }
 }
 
 // SAFETY: it is `repr(C)` and begins with a count.

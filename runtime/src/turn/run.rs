@@ -36,8 +36,13 @@ pub(super) fn run_rounds(
         while let Some(entry) = queue.pop() {
             witness.counts(left.get());
             let done = poll(shared, root, &entry, witness);
-            left.set(left.get() - 1);
-            if done || left.get() == 0 && batches.end(shared, began, witness) {
+            if done {
+                left.set(left.get() - 1);
+                break 'turn;
+            }
+            let rest = left.get() - 1;
+            left.set(rest);
+            if rest == 0 && batches.end(shared, began, witness) {
                 break 'turn;
             }
             if queue.is_round_over() {
@@ -48,6 +53,7 @@ pub(super) fn run_rounds(
             break;
         }
     }
+    shared.running_slot.set(NONE);
     add(&shared.counters.items_run, (batches.ran + batches.size - left.get()) as u64);
 }
 
@@ -186,9 +192,15 @@ pub(crate) fn poll_alone(
     root: &mut Root<'_>,
     entry: &Entry<'_, ItemCell>,
 ) -> bool {
-    let Some(watch) = &shared.watch else { return poll(shared, root, entry, Nobody) };
-    watch.pulse().begins();
-    poll(shared, root, entry, watch.pulse())
+    let done = match &shared.watch {
+        None => poll(shared, root, entry, Nobody),
+        Some(watch) => {
+            watch.pulse().begins();
+            poll(shared, root, entry, watch.pulse())
+        }
+    };
+    shared.running_slot.set(NONE);
+    done
 }
 
 /// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
