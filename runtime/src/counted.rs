@@ -135,33 +135,6 @@ impl<T: ?Sized + Headed> Counted<T> {
         this.count().set(this.count().get() - 1);
         None
     }
-
-    /// Drops the value and gives up its block.
-    #[inline(never)]
-    fn drop_last(&mut self) {
-        if !self.header().is_hollow() {
-            return self.drop_full();
-        }
-        let layout = Layout::for_value(&**self);
-        // SAFETY: Counted: this was the last reference. Block: the layout is the value's.
-        unsafe { give_up(self.value.cast::<u8>(), layout) };
-    }
-
-    /// As `drop_last`, for a value with something in it: gives up the block also if the value's destructor
-    /// panics.
-    #[inline(never)]
-    fn drop_full(&mut self) {
-        struct Block(NonNull<u8>, Layout);
-        impl Drop for Block {
-            fn drop(&mut self) {
-                // SAFETY: Counted: this was the last reference. Block: the layout is the value's.
-                unsafe { give_up(self.0, self.1) };
-            }
-        }
-        let _block = Block(self.value.cast::<u8>(), Layout::for_value(&**self));
-        // SAFETY: Counted: the last reference, so nobody uses the value, and nobody dropped it before.
-        unsafe { ptr::drop_in_place(self.value.as_ptr()) };
-    }
 }
 
 impl<T: ?Sized + Headed> Deref for Counted<T> {
@@ -189,9 +162,50 @@ impl<T: ?Sized + Headed> Drop for Counted<T> {
         let left = self.count().get() - 1;
         self.count().set(left);
         if left == 0 {
-            self.drop_last();
+            // SAFETY: Counted: this was the last reference.
+            unsafe { drop_last(self.value) };
         }
     }
+}
+
+/// Drops a value and gives up its block.
+///
+/// # Safety
+///
+/// Its last reference is gone, and this was not called for it before.
+#[inline(never)]
+unsafe fn drop_last<T: ?Sized + Headed>(value: NonNull<T>) {
+    // SAFETY: the caller's: it is still there. Front.
+    let is_hollow = unsafe { value.cast::<T::Head>().as_ref() }.is_hollow();
+    if !is_hollow {
+        // SAFETY: the caller's.
+        return unsafe { drop_full(value) };
+    }
+    // SAFETY: the caller's, as above.
+    let layout = Layout::for_value(unsafe { value.as_ref() });
+    // SAFETY: Counted: this was the last reference. Block: the layout is the value's.
+    unsafe { give_up(value.cast(), layout) };
+}
+
+/// As `drop_last`, for a value with something in it: gives up the block also if the value's destructor
+/// panics.
+///
+/// # Safety
+///
+/// As for `drop_last`.
+#[inline(never)] // so that what is hollow saves no registers for it
+unsafe fn drop_full<T: ?Sized + Headed>(value: NonNull<T>) {
+    struct Block(NonNull<u8>, Layout);
+    impl Drop for Block {
+        fn drop(&mut self) {
+            // SAFETY: Counted: this was the last reference. Block: the layout is the value's.
+            unsafe { give_up(self.0, self.1) };
+        }
+    }
+    // SAFETY: the caller's: it is still there.
+    let _block = Block(value.cast(), Layout::for_value(unsafe { value.as_ref() }));
+    // SAFETY: Counted: the last reference, so nobody uses the value, and nobody dropped it before.
+    unsafe { ptr::drop_in_place(value.as_ptr()) };
 }
 
 impl<T: ?Sized + Headed<Head: fmt::Display>> fmt::Debug for Counted<T> {
