@@ -109,9 +109,8 @@ impl Shared {
         near: Option<Place<'a, ItemCell>>,
         lane: u8,
     ) -> Result<Place<'a, ItemCell>, InsertErrorKind> {
-        let place = near.or_else(|| self.home.queue.allocate()).ok_or(InsertErrorKind::Full)?;
-        // It may never have been used.
-        self.home.number.inbox().grow(place.slot);
+        let grow = |slot| self.home.number.inbox().grow(slot);
+        let place = near.or_else(|| self.home.queue.allocate(grow)).ok_or(InsertErrorKind::Full)?;
         self.home.queue.put_in_lane(place, lane);
         Ok(place)
     }

@@ -100,8 +100,8 @@ impl<T: Default> RunQueue<T> {
         queue
     }
 
-    /// Takes a slot for a new item, or `None` if all are taken.
-    pub(crate) fn allocate(&self) -> Option<Place<'_, T>> {
+    /// Takes a slot for a new item, or `None` if all are taken. `prepare` is called for one that was never used.
+    pub(crate) fn allocate(&self, prepare: impl FnOnce(u32)) -> Option<Place<'_, T>> {
         let slot = self.free.get();
         if let Some(cell) = self.slots.get(slot) {
             return Some(self.reuse(slot, cell));
@@ -110,6 +110,7 @@ impl<T: Default> RunQueue<T> {
         if slot >= (1 << SLOT_BITS) - 1 {
             return None;
         }
+        prepare(slot);
         let cell = self.slots.grow(slot);
         cell.state.set(self.unused | LIVE);
         self.used.set(slot + 1);
@@ -193,11 +194,13 @@ impl<T: Default> RunQueue<T> {
         }
     }
 
-    /// Does what `wake` does in the usual case, and says whether it is that: it is one of the first slots,
-    /// whose item is idle in the first lane.
+    /// Does what `wake` does in the usual cases, and says whether it is one: it is one of the first slots,
+    /// whose item is idle in the first lane, or was woken before.
     #[inline(always)] // once per event
     pub(crate) fn wake_idle(&self, word: usize) -> bool {
-        self.slots.near((word & FLAGS) as u32).is_some_and(|cell| self.wake_at(cell, word))
+        self.slots.near((word & FLAGS) as u32).is_some_and(|cell| {
+            self.wake_at(cell, word) || cell.state.get() == word & !FLAGS | LIVE | LISTED | WOKEN
+        })
     }
 
     #[inline(always)] // into both

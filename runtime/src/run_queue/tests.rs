@@ -8,7 +8,7 @@ type Queue = RunQueue<()>;
 
 /// Takes a slot for a new item.
 fn take(queue: &Queue) -> u32 {
-    queue.allocate().expect("slots are left").slot
+    queue.allocate(|_| ()).expect("slots are left").slot
 }
 
 fn at(queue: &Queue, slot: u32) -> Place<'_, ()> {

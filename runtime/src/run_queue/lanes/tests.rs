@@ -5,7 +5,7 @@ use super::super::{MAIL, Place, RunQueue};
 type Queue = RunQueue<()>;
 
 fn take(queue: &Queue, lane: u8) -> u32 {
-    let place = queue.allocate().unwrap();
+    let place = queue.allocate(|_| ()).unwrap();
     queue.put_in_lane(place, lane);
     place.slot
 }
