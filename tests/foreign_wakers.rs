@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,8 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
+use loopline::time::sleep;
 use loopline::yield_now;
 use support::{closes_clean, ends_with_items, event_loop};
+
+/// Longer than any test.
+const FAR: Duration = Duration::from_secs(1_000);
 
 /// What a waker of our own making does, and what was done to it.
 #[derive(Default)]
@@ -140,6 +144,32 @@ fn a_waiter_whose_wake_panics_as_its_task_is_cancelled_is_contained_too() {
     assert!(matches!(poll_with(&mut left, &waker), Poll::Ready(Err(_))));
 }
 
+// contract 35, 45; fault 58
+#[test]
+fn a_cancelled_sleep_drops_a_foreign_waker_at_once() {
+    let mut event_loop = event_loop::<()>();
+    let ((first, first_waker), (last, last_waker)) = (custom_waker(), custom_waker());
+    let drops = |custom: &Custom| custom.drops.load(Ordering::SeqCst);
+    let all = async {
+        let (mut replaced, mut cancelled) = (sleep(FAR), sleep(FAR));
+        assert!(poll_with(&mut replaced, &first_waker).is_pending());
+        assert!(poll_with(&mut replaced, Waker::noop()).is_pending());
+        assert_eq!(drops(first), 1, "another waits now");
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut cancelled).poll(cx))).await.is_pending());
+        for dropped in 0..3 {
+            assert!(poll_with(&mut cancelled, &last_waker).is_pending());
+            assert_eq!(drops(last), dropped);
+        }
+        drop(cancelled);
+        assert_eq!(drops(last), 3);
+        drop(replaced);
+    };
+    event_loop.block_on(all).unwrap();
+    assert_eq!(last.wakes.load(Ordering::SeqCst), 0);
+    drop((first_waker, last_waker));
+    closes_clean(event_loop);
+}
+
 // contract 35; fault 58
 #[test]
 fn a_waiter_whose_clone_panics_leaves_the_handle_as_it_was() {
@@ -189,10 +219,10 @@ fn a_foreign_waker_of_a_timer_that_panics_leaves_the_other_timers() {
     custom.panics_in_wake.store(true, Ordering::SeqCst);
     event_loop
         .block_on(async {
-            let mut bad = loopline::time::sleep(Duration::from_secs(1));
+            let mut bad = sleep(Duration::from_secs(1));
             assert!(poll_with(&mut bad, &waker).is_pending());
-            loopline::time::sleep(Duration::from_secs(1)).await;
-            loopline::time::sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(1)).await;
             assert_eq!(custom.wakes.load(Ordering::SeqCst), 1);
             assert!(poll_with(&mut bad, &waker).is_ready());
         })

@@ -38,6 +38,12 @@ pub(crate) fn with_loop<R>(id: u64, f: impl FnOnce(Option<&Shared>) -> R) -> R {
     })
 }
 
+/// Calls `f` with the loop of that id if its turn is the one that runs on this thread.
+#[inline]
+pub(crate) fn in_turn_of<R>(id: u64, f: impl FnOnce(&Shared) -> R) -> Option<R> {
+    with_current(|current| current.filter(|shared| shared.id == id).map(f))
+}
+
 /// Calls `f` with the loop that made the item, if it lives.
 ///
 /// An item knows its loop's number only; but ids grow, and those of an earlier loop of that number are
@@ -87,6 +93,8 @@ impl Shared {
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
                 self.0.in_turn.set(false);
+                // What the last items cancelled: who knows when the next turn is.
+                self.0.timers.borrow_mut().settle();
                 self.0.rest();
                 self.0.home.number.inbox().park();
                 if self.0.host.waits.get() {

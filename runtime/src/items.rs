@@ -14,6 +14,7 @@ use crate::item::{Header, Item, ItemCell, Meta, TaskId, Unseen};
 use crate::run_queue::{Entry, NONE, Place, ROOT};
 use crate::shared::{Life, Shared};
 use crate::task::{self, Task};
+use crate::timers::Waiter;
 use crate::wake;
 use crate::watchdog::{Watch, Witness};
 
@@ -383,9 +384,15 @@ impl Shared {
         }
         self.life.set(Life::Gone);
         // Items of other loops that wait for a source or a timer here would wait for ever.
-        let timers = self.timers.borrow_mut().take_wakers();
-        for waiter in self.reactor.shut_down().into_iter().chain(timers) {
+        let timers = self.timers.borrow_mut().take_waiters();
+        for waiter in self.reactor.shut_down() {
             self.wake_waiter(waiter);
+        }
+        for waiter in timers {
+            match waiter {
+                Waiter::Item(word) => self.home.wake_word(word),
+                Waiter::Foreign(waiter) => self.wake_waiter(waiter),
+            }
         }
     }
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::budget;
 use crate::clock::{LoopClock, NEVER, Nanos, nanos, system_now};
-use crate::current::{with_current, with_loop};
+use crate::current::{in_turn_of, with_current, with_loop};
 use crate::shared::{Life, Shared};
-use crate::timers::TimerKey;
+use crate::timers::{TimerKey, Waiter};
 use crate::wake;
 
 /// Keeps what holds it on its thread, where its loop is.
@@ -83,7 +83,32 @@ impl<Place> Alarm<Place> {
     fn poll_unless(
         &mut self,
         cx: &Context<'_>,
-        has_come: impl FnOnce(Nanos, &LoopClock) -> bool,
+        has_come: impl Fn(Nanos, &LoopClock) -> bool,
+    ) -> Poll<()> {
+        // The first poll of nearly all: in a turn of its loop, by an item, and not due.
+        let armed = in_turn_of(self.loop_id, |shared| {
+            let word = wake::word_of(cx.waker())?;
+            if self.key.is_some()
+                || shared.life.get() == Life::Gone
+                || has_come(self.deadline, &shared.clock)
+            {
+                return None;
+            }
+            Some(shared.timers.borrow_mut().insert_item(self.deadline, word))
+        });
+        if let Some(Some(key)) = armed {
+            self.key = Some(key);
+            return Poll::Pending;
+        }
+        self.poll_any(cx, has_come)
+    }
+
+    /// `poll_unless`, in all other cases.
+    #[inline(never)]
+    fn poll_any(
+        &mut self,
+        cx: &Context<'_>,
+        has_come: impl Fn(Nanos, &LoopClock) -> bool,
     ) -> Poll<()> {
         with_loop(self.loop_id, |shared| {
             let Some(shared) = shared.filter(|shared| shared.life.get() != Life::Gone) else {
@@ -92,18 +117,18 @@ impl<Place> Alarm<Place> {
                      ever wake it"
                 );
             };
-            match self.key {
+            match &mut self.key {
                 None if has_come(self.deadline, &shared.clock) => return Poll::Ready(()),
                 None => {
-                    let waker = wake::copy(cx.waker());
-                    let key = shared.timers.borrow_mut().insert(self.deadline, waker);
+                    let waiter = waiter(cx);
+                    let key = shared.timers.borrow_mut().insert(self.deadline, waiter);
                     self.key = Some(key);
                     shared.tell_deadline(self.deadline);
                 }
-                Some(key) if shared.timers.borrow().is_fired(key) => return Poll::Ready(()),
+                Some(key) if shared.timers.borrow().is_fired(*key) => return Poll::Ready(()),
                 Some(key) => {
-                    let waker = wake::copy(cx.waker());
-                    let old = shared.timers.borrow_mut().set_waker(key, waker);
+                    let waiter = waiter(cx);
+                    let old = shared.timers.borrow_mut().set_waiter(key, waiter);
                     drop(old);
                 }
             }
@@ -136,14 +161,34 @@ impl<Place> Alarm<Place> {
 }
 
 impl<Place> Drop for Alarm<Place> {
+    #[inline]
     fn drop(&mut self) {
         let Some(key) = self.key else { return };
-        with_loop(self.loop_id, |shared| {
-            if let Some(shared) = shared {
-                let waker = shared.timers.borrow_mut().remove(key);
-                drop(waker);
-            }
-        });
+        let leaves = in_turn_of(self.loop_id, |shared| shared.timers.borrow_mut().leave(key));
+        if leaves != Some(true) {
+            remove_now(self.loop_id, key);
+        }
+    }
+}
+
+/// Removes a timer that has a foreign waker, or follows many others; or whose loop is not in its turn, and
+/// who knows when the next one is.
+#[inline(never)]
+fn remove_now(loop_id: u64, key: TimerKey) {
+    with_loop(loop_id, |shared| {
+        if let Some(shared) = shared {
+            let waker = shared.timers.borrow_mut().remove(key);
+            drop(waker);
+        }
+    });
+}
+
+/// Who is to be woken: one of ours is copied without a call.
+#[inline]
+fn waiter(cx: &Context<'_>) -> Waiter {
+    match wake::word_of(cx.waker()) {
+        Some(word) => Waiter::Item(word),
+        None => Waiter::Foreign(cx.waker().clone()),
     }
 }
 

@@ -18,13 +18,16 @@
 //!   until `remove` and needs no generation.
 
 mod heap;
+mod leaving;
 mod nodes;
 mod wheel;
 
 use core::task::Waker;
 
 use self::heap::{Entry, Heap};
+use self::leaving::Leaving;
 use self::nodes::{Node, Nodes, Place};
+pub(crate) use self::nodes::{TimerKey, Waiter};
 use self::wheel::{Wheel, keys};
 
 /// The deadline that never comes: saturated sums end here.
@@ -39,15 +42,13 @@ const SPARSE: u32 = 8;
 /// Buffers for more nodes than this are released when the last node is gone.
 const KEPT: usize = 1024;
 
-/// Names one timer, from `insert` until `remove`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimerKey(u32);
-
 /// All timers of one loop.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    /// Every timer from `insert` to `remove`, fired ones included. A key is an index.
+    /// Every timer from `insert` to `remove`, fired ones included; and those that are leaving.
     nodes: Nodes,
+    /// Removed timers whose nodes have yet to be cut out of their places.
+    leaving: Leaving,
     /// Timers whose time is far: cheap to leave, known only to the bucket.
     wheel: Wheel,
     /// Timers whose bucket came up: exact order.
@@ -67,6 +68,7 @@ impl Timers {
     pub(crate) fn new() -> Self {
         Self {
             nodes: Nodes::new(),
+            leaving: Leaving::new(),
             wheel: Wheel::new(),
             heap: Heap::new(),
             held: Vec::new(),
@@ -79,20 +81,49 @@ impl Timers {
     /// Counts the timers held, those that fired but were not removed included.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+        self.nodes.len() - self.leaving.len()
     }
 
-    /// Adds a timer that wakes `waker` at `deadline`, or never if that is `u64::MAX`.
+    /// Adds a timer that wakes `waiter` at `deadline`, or never if that is `u64::MAX`.
     ///
     /// # Panics
     ///
     /// If 2^31 - 1 timers are held already.
     #[inline]
-    pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
+    pub(crate) fn insert(&mut self, deadline: u64, waiter: Waiter) -> TimerKey {
+        match waiter {
+            Waiter::Item(word) => self.insert_item(deadline, word),
+            Waiter::Foreign(waker) => {
+                let key = self.insert_item(deadline, 0);
+                self.nodes.set_foreign(key.node(), waker)
+            }
+        }
+    }
+
+    /// `insert`, for an item.
+    #[inline]
+    pub(crate) fn insert_item(&mut self, deadline: u64, word: usize) -> TimerKey {
+        let Some(bucket) = self.wheel.bucket_of(deadline) else {
+            return self.insert_rare(deadline, word);
+        };
+        let Some(key) = self.nodes.first_free() else { return self.insert_rare(deadline, word) };
+        let Some(index) = self.wheel.append(bucket, key) else {
+            return self.insert_rare(deadline, word);
+        };
         let seq = self.next_seq();
-        let key = self.nodes.add(deadline, seq, waker);
-        self.file_at(key, deadline);
-        TimerKey(key)
+        let mut node = Node::new(deadline, seq, word);
+        (node.place, node.bucket, node.index) = (Place::Bucket, bucket as u16, index);
+        self.nodes.take_free(key, node);
+        TimerKey::ours(key)
+    }
+
+    /// `insert_item`, when the wheel has no bucket for it, or no room in it, or no node is free.
+    #[inline(never)]
+    fn insert_rare(&mut self, deadline: u64, word: usize) -> TimerKey {
+        let seq = self.next_seq();
+        let key = self.nodes.add(Node::new(deadline, seq, word));
+        self.file(key);
+        TimerKey::ours(key)
     }
 
     /// Gives a timer a new deadline. Counts as a new insertion; arms a fired timer again.
@@ -102,7 +133,8 @@ impl Timers {
     #[inline]
     pub(crate) fn reset(&mut self, key: TimerKey, deadline: u64) {
         let seq = self.next_seq();
-        let node = &mut self.nodes[key.0];
+        let key = key.node();
+        let node = &mut self.nodes[key];
         debug_assert!(node.place != Place::Free, "reset of a removed timer");
         let stays = match node.place {
             Place::Bucket | Place::Heap => deadline >= node.deadline,
@@ -112,49 +144,38 @@ impl Timers {
         node.deadline = deadline;
         node.seq = seq;
         if !stays || deadline == NEVER {
-            self.unfile(key.0);
-            self.file(key.0);
+            self.unfile(key);
+            self.file(key);
         }
     }
 
-    /// Stores the waker to call at the deadline and returns the old one, for the caller to drop
-    /// with no borrow held.
+    /// Stores who is woken at the deadline and returns the foreign waker that was, for the caller to
+    /// drop with no borrow held.
     #[inline]
-    pub(crate) fn set_waker(&mut self, key: TimerKey, waker: Waker) -> Option<Waker> {
-        self.nodes[key.0].waker.replace(waker)
+    pub(crate) fn set_waiter(&mut self, key: &mut TimerKey, waiter: Waiter) -> Option<Waker> {
+        let node = key.node();
+        let old = if key.is_foreign() { self.take_foreign(node) } else { None };
+        *key = self.nodes.set_waiter(node, waiter);
+        old
     }
 
     /// Tells whether the deadline came and the timer was not reset since.
     #[inline]
     pub(crate) fn is_fired(&self, key: TimerKey) -> bool {
-        self.nodes[key.0].place == Place::Fired
+        self.nodes[key.node()].place == Place::Fired
     }
 
-    /// Removes a timer for good; its memory serves the next one. The waker comes back, for the
-    /// caller to drop with no borrow held.
-    ///
-    /// # Panics
-    ///
-    /// If the timer was removed before and the key not given out again.
-    #[inline]
-    pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
-        self.unfile(key.0);
-        let waker = self.nodes.free(key.0);
-        if self.nodes.len() == 0 {
-            self.release_buffers();
-        }
-        waker
-    }
-
-    /// Takes all wakers out: nothing here will fire any more.
-    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
-        self.nodes.take_wakers()
+    /// Takes out all who wait: nothing here will fire any more.
+    pub(crate) fn take_waiters(&mut self) -> Vec<Waiter> {
+        self.let_go();
+        self.nodes.take_waiters()
     }
 
     /// Returns a time, no later than the earliest deadline, at which `pop_due` must be called;
     /// `None` if nothing can fire. Early only for a crowded bucket or after a later reset.
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        self.settle();
         if self.nodes.len() == 0 { None } else { self.find_next_deadline() }
     }
 
@@ -162,6 +183,7 @@ impl Timers {
     /// there are none.
     #[inline]
     pub(crate) fn begin_turn(&mut self, now: u64) -> Option<u64> {
+        self.settle();
         self.advance_to(now);
         (self.nodes.len() != 0).then_some(self.seq)
     }
@@ -178,7 +200,8 @@ impl Timers {
     /// A due timer without a waker is marked as fired and passed over. A `now` before the latest
     /// one seen counts as that one.
     #[inline]
-    pub(crate) fn pop_due(&mut self, now: u64, mark: u64) -> Option<Waker> {
+    pub(crate) fn pop_due(&mut self, now: u64, mark: u64) -> Option<Waiter> {
+        self.settle();
         self.advance_to(now);
         if self.nodes.len() == 0 { None } else { self.fire_one(mark) }
     }
@@ -186,6 +209,7 @@ impl Timers {
     /// Tells whether `pop_due(now, self.mark())` would fire a timer.
     #[inline]
     pub(crate) fn is_due(&mut self, now: u64) -> bool {
+        self.settle();
         self.advance_to(now);
         self.nodes.len() != 0 && self.due_top(self.seq).is_some()
     }
@@ -211,12 +235,7 @@ impl Timers {
     /// Files a node that is in no place by its deadline.
     #[inline]
     fn file(&mut self, key: u32) {
-        self.file_at(key, self.nodes[key].deadline);
-    }
-
-    /// `file`, where the node's deadline is known.
-    #[inline]
-    fn file_at(&mut self, key: u32, deadline: u64) {
+        let deadline = self.nodes[key].deadline;
         let Some(bucket) = self.wheel.bucket_of(deadline) else { return self.file_rare(key) };
         let Some(index) = self.wheel.append(bucket, key) else { return self.file_rare(key) };
         let node = &mut self.nodes[key];
@@ -243,38 +262,11 @@ impl Timers {
         self.heap.push(&mut self.nodes, Entry { deadline, seq, key });
     }
 
-    /// Cuts a node out of its place.
-    #[inline]
-    fn unfile(&mut self, key: u32) {
-        let Node { place, bucket, index, .. } = self.nodes[key];
-        if place == Place::Bucket {
-            self.wheel.unlink(bucket.into(), index);
-        } else {
-            self.unfile_rare(key);
-        }
-    }
-
-    /// `unfile`, outside of the wheel.
-    #[inline(never)]
-    fn unfile_rare(&mut self, key: u32) {
-        let index = self.nodes[key].index;
-        match self.nodes[key].place {
-            Place::Heap => self.heap.remove(&mut self.nodes, index),
-            Place::Held => {
-                self.held.swap_remove(index as usize);
-                if let Some(&moved) = self.held.get(index as usize) {
-                    self.nodes[moved].index = index;
-                }
-            }
-            Place::Free => panic!("timer removed twice: a key ends with its removal"),
-            Place::Bucket | Place::Unfiled | Place::Fired => {}
-        }
-    }
-
     /// Moves the wheel to `self.now`: the nodes of each bucket that it reaches or passes are filed
     /// anew, which is the heap for those whose time has come.
     #[inline(never)]
     fn roll_wheel(&mut self) {
+        self.settle();
         let mut passed = self.wheel.roll_to(self.now);
         // Bounded: each bucket once, and each emptied one ends. A later reset may send a node to
         // a bucket that is yet to be emptied; it is then filed once more, where it belongs.
@@ -308,15 +300,14 @@ impl Timers {
     }
 
     /// `pop_due`, when there are timers and the wheel shows `now`.
-    fn fire_one(&mut self, mark: u64) -> Option<Waker> {
+    fn fire_one(&mut self, mark: u64) -> Option<Waiter> {
         // Bounded: each round fires a timer that is due or passes over it, and none is added.
         loop {
             let key = self.due_top(mark)?;
             self.heap.remove(&mut self.nodes, 0);
-            let node = &mut self.nodes[key];
-            node.place = Place::Fired;
-            if let Some(waker) = node.waker.take() {
-                return Some(waker);
+            self.nodes[key].place = Place::Fired;
+            if let Some(waiter) = self.nodes.take_waiter(key) {
+                return Some(waiter);
             }
         }
     }
@@ -358,19 +349,6 @@ impl Timers {
                 self.file(key);
             }
         }
-    }
-
-    /// Gives a burst's memory back, after the last timer went.
-    #[inline(never)]
-    fn release_buffers(&mut self) {
-        debug_assert!(self.heap.first().is_none() && self.held.is_empty(), "One Place");
-        if self.nodes.capacity() <= KEPT {
-            return;
-        }
-        self.wheel.release();
-        self.nodes = Nodes::new();
-        self.heap = Heap::new();
-        self.held = Vec::new();
     }
 }
 

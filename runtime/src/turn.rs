@@ -5,7 +5,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(crate) use self::run::{poll_alone, should_yield};
@@ -15,6 +15,7 @@ use crate::config::{add, raise};
 use crate::phases::Phase;
 use crate::run_queue::{MAIL, NONE, ROOT};
 use crate::shared::{Life, Shared};
+use crate::timers::Waiter;
 use crate::wake;
 use crate::watchdog::Nobody;
 
@@ -271,7 +272,7 @@ const TOGETHER: usize = 16;
 /// First takes timers, then wakes who waits. Of many hardly a slot or an item is in the cache; and what is
 /// asked for in a short loop, by one after the other, comes at once. (100,000 timers: a sixth less.)
 #[inline(never)]
-fn fire_due(shared: &Shared, mut first: Option<Waker>, now: Nanos, mark: u64) {
+fn fire_due(shared: &Shared, mut first: Option<Waiter>, now: Nanos, mark: u64) {
     let mut left = shared.config.turn_items;
     // Bounded: each round takes a timer, or is the last one.
     while left != 0 {
@@ -284,12 +285,14 @@ fn fire_due(shared: &Shared, mut first: Option<Waker>, now: Nanos, mark: u64) {
                 left = taken;
                 break;
             };
-            let Some(word) = wake::word_of(&waiter) else {
-                // It runs code of its own, which may change the timers after it.
-                foreign = Some(waiter);
-                break;
-            };
-            words[taken] = word;
+            match waiter {
+                Waiter::Item(word) => words[taken] = word,
+                Waiter::Foreign(waiter) => {
+                    // It runs code of its own, which may change the timers after it.
+                    foreign = Some(waiter);
+                    break;
+                }
+            }
             taken += 1;
         }
         drop(timers);

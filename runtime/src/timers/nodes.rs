@@ -7,26 +7,88 @@
 use core::ops::{Index, IndexMut};
 use core::task::Waker;
 
+use slab::Slab;
+
 use super::NIL;
 
-/// Keys are below that; see `HOLE` in `wheel`.
+/// Nodes are below that; see `HOLE` in `wheel`.
 const MOST: usize = (1 << 31) - 1;
 
-/// One timer. 40 bytes.
+/// What a key says besides its node: the waiter is one that must be dropped.
+const FOREIGN: u32 = 1 << 31;
+
+/// Names one timer, from `insert` until `remove`.
+///
+/// It says of its waiter's kind, so that to cancel one of ours asks for nothing of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerKey(u32);
+
+impl TimerKey {
+    /// The key of a node that wakes an item.
+    #[inline]
+    pub(super) fn ours(node: u32) -> Self {
+        Self(node)
+    }
+
+    /// The node.
+    #[inline]
+    pub(super) fn node(self) -> u32 {
+        self.0 & !FOREIGN
+    }
+
+    /// Whether the waiter may be one that must be dropped.
+    #[inline]
+    pub(super) fn is_foreign(self) -> bool {
+        self.0 & FOREIGN != 0
+    }
+}
+
+/// Who is woken at a deadline.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// The item of this word. It owns nothing, so it need not be dropped.
+    Item(usize),
+    /// Somebody else's waker: code of its own runs when it is woken, and when it is dropped.
+    Foreign(Waker),
+}
+
+/// One timer. 32 bytes, of which those that cancelling asks for share a cache line.
 #[derive(Debug)]
 pub(super) struct Node {
     /// When to fire. Its place may lag behind (Lower Bound).
     pub(super) deadline: u64,
     /// Insertion order, renewed by every reset; parts equal deadlines.
     pub(super) seq: u64,
-    /// Who is woken. Taken when the timer fires; `None` from then until the owner sets another.
-    pub(super) waker: Option<Waker>,
+    /// The word of the item that is woken, or the place in `Nodes::foreign`.
+    waiter: usize,
     /// The index in the bucket, in the heap or in `Timers::held`. Free: the next free node. Stale elsewhere.
     pub(super) index: u32,
     /// The bucket's number. Stale elsewhere.
     pub(super) bucket: u16,
     /// Where the node is filed.
     pub(super) place: Place,
+    /// What `waiter` is.
+    wakes: Wakes,
+}
+
+/// What a node's `waiter` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wakes {
+    /// Stale: taken when the timer fired, and the owner has not set another.
+    Nobody,
+    /// A word.
+    Item,
+    /// A place in `Nodes::foreign`.
+    Foreign,
+}
+
+impl Node {
+    /// Makes one that is not filed yet, and wakes the item of `word`.
+    #[inline]
+    pub(super) fn new(deadline: u64, seq: u64, word: usize) -> Self {
+        let (place, wakes) = (Place::Unfiled, Wakes::Item);
+        Self { deadline, seq, waiter: word, index: NIL, bucket: 0, place, wakes }
+    }
 }
 
 /// Where a node is filed (One Place).
@@ -49,8 +111,10 @@ pub(super) enum Place {
 /// All nodes of one loop.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    /// Timers and free nodes, by key.
+    /// Timers and free nodes.
     all: Vec<Node>,
+    /// The wakers that are not ours.
+    foreign: Slab<Waker>,
     /// First free node, `NIL` if there is none.
     free: u32,
     /// How many of `all` are timers.
@@ -58,14 +122,9 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Takes the wakers of all nodes.
-    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
-        self.all.iter_mut().filter_map(|node| node.waker.take()).collect()
-    }
-
     /// Makes an empty set; allocates nothing.
     pub(super) fn new() -> Self {
-        Self { all: Vec::new(), free: NIL, len: 0 }
+        Self { all: Vec::new(), foreign: Slab::new(), free: NIL, len: 0 }
     }
 
     /// Counts the timers.
@@ -80,46 +139,91 @@ impl Nodes {
         self.all.capacity()
     }
 
-    /// Makes a timer that is not filed yet.
+    /// Returns the node that the next timer gets, unless none is free.
     #[inline]
-    pub(super) fn add(&mut self, deadline: u64, seq: u64, waker: Waker) -> u32 {
-        let key = self.free;
-        let Some(node) = self.all.get_mut(key as usize) else {
-            return self.grow(deadline, seq, waker);
-        };
-        debug_assert!(
-            node.place == Place::Free && node.waker.is_none(),
-            "a timer in the free list"
-        );
-        self.free = node.index;
-        self.len += 1;
-        node.deadline = deadline;
-        node.seq = seq;
-        node.waker = Some(waker);
-        node.place = Place::Unfiled;
-        key
+    pub(super) fn first_free(&self) -> Option<u32> {
+        (self.free != NIL).then_some(self.free)
     }
 
-    /// `add`, when no node is free.
-    #[inline(never)]
-    fn grow(&mut self, deadline: u64, seq: u64, waker: Waker) -> u32 {
+    /// Makes a timer of the first free node.
+    #[inline]
+    pub(super) fn take_free(&mut self, key: u32, node: Node) {
+        let place = &mut self.all[key as usize];
+        debug_assert!(self.free == key && place.place == Place::Free, "a timer in the free list");
+        self.free = place.index;
+        self.len += 1;
+        *place = node;
+    }
+
+    /// Makes a timer, of a free node or of a new one.
+    pub(super) fn add(&mut self, node: Node) -> u32 {
+        if let Some(key) = self.first_free() {
+            self.take_free(key, node);
+            return key;
+        }
         let key = self.all.len();
         assert!(key < MOST, "too many timers: remove some before adding more");
-        let (waker, place) = (Some(waker), Place::Unfiled);
-        self.all.push(Node { deadline, seq, waker, index: NIL, bucket: 0, place });
+        self.all.push(node);
         self.len += 1;
         key as u32
     }
 
-    /// Frees a timer that has been cut out of its place, and returns its waker.
+    /// Sets who is woken, where nobody foreign is. Returns the timer's key.
     #[inline]
-    pub(super) fn free(&mut self, key: u32) -> Option<Waker> {
+    pub(super) fn set_waiter(&mut self, key: u32, waiter: Waiter) -> TimerKey {
+        match waiter {
+            Waiter::Foreign(waker) => self.set_foreign(key, waker),
+            Waiter::Item(word) => {
+                let node = &mut self.all[key as usize];
+                (node.waiter, node.wakes) = (word, Wakes::Item);
+                TimerKey::ours(key)
+            }
+        }
+    }
+
+    /// `set_waiter`, for a waker that is not ours.
+    #[cold]
+    pub(super) fn set_foreign(&mut self, key: u32, waker: Waker) -> TimerKey {
+        let waiter = self.foreign.insert(waker);
         let node = &mut self.all[key as usize];
+        (node.waiter, node.wakes) = (waiter, Wakes::Foreign);
+        TimerKey(key | FOREIGN)
+    }
+
+    /// Takes out who is woken.
+    #[inline]
+    pub(super) fn take_waiter(&mut self, key: u32) -> Option<Waiter> {
+        let node = &mut self.all[key as usize];
+        match core::mem::replace(&mut node.wakes, Wakes::Nobody) {
+            Wakes::Item => Some(Waiter::Item(node.waiter)),
+            Wakes::Nobody => None,
+            Wakes::Foreign => Some(Waiter::Foreign(self.take_foreign(key))),
+        }
+    }
+
+    /// `take_waiter`, for a waker that is not ours.
+    #[cold]
+    fn take_foreign(&mut self, key: u32) -> Waker {
+        self.foreign.remove(self.all[key as usize].waiter)
+    }
+
+    /// Takes out who is woken by all timers.
+    pub(super) fn take_waiters(&mut self) -> Vec<Waiter> {
+        let timers =
+            (0..self.all.len() as u32).filter(|&key| self.all[key as usize].place != Place::Free);
+        let timers = Vec::from_iter(timers);
+        timers.into_iter().filter_map(|key| self.take_waiter(key)).collect()
+    }
+
+    /// Frees a timer that has been cut out of its place.
+    #[inline]
+    pub(super) fn free(&mut self, key: u32) {
+        let node = &mut self.all[key as usize];
+        debug_assert!(node.wakes != Wakes::Foreign, "a waker that is not handed out");
         node.place = Place::Free;
         node.index = self.free;
         self.free = key;
         self.len -= 1;
-        node.waker.take()
     }
 }
 

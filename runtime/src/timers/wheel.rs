@@ -107,7 +107,9 @@ impl Wheel {
             return None;
         }
         *keys += 1;
-        self.occupied[bucket as usize / SLOTS] |= bit(bucket);
+        if *keys == 1 {
+            self.occupied[bucket as usize / SLOTS] |= bit(bucket);
+        }
         Some(at)
     }
 
@@ -130,15 +132,21 @@ impl Wheel {
         let Bucket { entries, hole, keys } = &mut self.buckets[bucket as usize];
         *keys -= 1;
         if *keys == 0 {
-            *hole = NIL;
-            // Not kept here: time goes on, and a timeout like this one is filed in another bucket soon.
-            let entries = core::mem::take(entries);
-            self.put_back(entries);
-            self.occupied[bucket as usize / SLOTS] &= !bit(bucket);
-        } else {
-            debug_assert!(entries[index as usize] & HOLE == 0, "One Place");
-            entries[index as usize] = core::mem::replace(hole, HOLE | index);
+            return self.empty(bucket);
         }
+        debug_assert!(entries[index as usize] & HOLE == 0, "One Place");
+        entries[index as usize] = core::mem::replace(hole, HOLE | index);
+    }
+
+    /// Marks a bucket as empty whose last node was cut out.
+    #[inline(never)]
+    fn empty(&mut self, bucket: u32) {
+        let list = &mut self.buckets[bucket as usize];
+        list.hole = NIL;
+        // Not kept here: time goes on, and a timeout like this one is filed in another bucket soon.
+        let entries = core::mem::take(&mut list.entries);
+        self.put_back(entries);
+        self.occupied[bucket as usize / SLOTS] &= !bit(bucket);
     }
 
     /// Empties a bucket and returns its entries, for `keys` to read and `put_back`.
