@@ -354,6 +354,35 @@ fn items_that_wake_each_other_only_when_asked_do_not_keep_the_loop_busy() {
     closes_clean(event_loop);
 }
 
+/// Runs one test of this file in a process of its own.
+fn child_of(test: &str) -> std::process::Command {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args([test, "--exact", "--test-threads=1", "--nocapture"]);
+    child.env("LOOPLINE_TEST_CHILD", test);
+    child
+}
+
+#[test]
+fn main_is_never_a_guest() {
+    #[loopline::main]
+    async fn main_of_a_program() {
+        std::future::pending().await
+    }
+    let me = "main_is_never_a_guest";
+    if std::env::var("LOOPLINE_TEST_CHILD").is_ok_and(|name| name == me) {
+        std::thread::spawn(|| {
+            std::thread::sleep(std::time::Duration::from_secs(20));
+            std::process::exit(9);
+        });
+        main_of_a_program();
+    }
+    // What tests ask for: and a guest would wait for ever, where this is a deadlock.
+    let output = child_of(me).env("LOOPLINE_TEST_GUEST", "1").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("error: deadlock: nothing can wake"), "{text}");
+}
+
 #[test]
 fn main_prints_it_and_exits_with_one() {
     #[loopline::main]
@@ -368,11 +397,7 @@ fn main_prints_it_and_exits_with_one() {
         let code = main_of_a_program();
         std::process::exit(if code.is_err() { 7 } else { 0 });
     }
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args([me, "--exact", "--test-threads=1", "--nocapture"]).env("LOOPLINE_TEST_CHILD", me);
-    // See `NEVER_GUESTS`.
-    child.env_remove("LOOPLINE_TEST_GUEST");
-    let output = child.output().unwrap();
+    let output = child_of(me).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert_eq!(text.matches("made at tests/deadlock_cases.rs").count(), 3, "{text}");

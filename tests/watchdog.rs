@@ -66,11 +66,16 @@ fn root(line: u32) -> Named {
 }
 
 fn watched<S>() -> (TestLoop<S>, Witness) {
+    let (watchdog, witness) = watchdog();
+    (built(|builder| builder.label("shop").watchdog(watchdog)), witness)
+}
+
+fn watchdog() -> (Watchdog, Witness) {
     let (reports, witness) = channel();
     // The end of a test may come before the last report.
     let watchdog =
         Watchdog::after(LIMIT).report(move |blocked| drop(reports.send(blocked.clone())));
-    (built(|builder| builder.label("shop").watchdog(watchdog)), Witness(Rc::new(witness)))
+    (watchdog, Witness(Rc::new(witness)))
 }
 
 /// Blocks when it is dropped, and says who was named.
@@ -174,6 +179,28 @@ fn a_callback_and_a_first_poll_and_a_later_one_are_named() {
     assert_eq!(names, [item("task", first), item("task", first)]);
     assert_eq!(handle.stats().blocked, 3);
     closes_clean(event_loop);
+}
+
+#[test]
+fn items_are_named_and_timed_also_where_slow_ones_are_reported_or_there_are_lanes() {
+    for way in ["slow items first", "slow items last", "lanes"] {
+        let (watchdog, witness) = watchdog();
+        let mut event_loop = built::<()>(|builder| match way {
+            "slow items first" => builder.report_slow_items(LIMIT / 2).watchdog(watchdog),
+            "slow items last" => builder.watchdog(watchdog).report_slow_items(LIMIT / 2),
+            _ => builder.watchdog(watchdog),
+        });
+        let handle = event_loop.handle();
+        let first = line!() + 1;
+        let mut maker = handle.item().label("task");
+        if way == "lanes" {
+            maker = maker.lane(handle.add_lane(2).unwrap());
+        }
+        let task = maker.spawn(async move { witness.named() });
+        assert_eq!(event_loop.run_until(&mut (), task).unwrap().unwrap(), item("task", first));
+        assert_eq!(handle.stats().slow_items, u64::from(way != "lanes"), "{way}");
+        closes_clean(event_loop);
+    }
 }
 
 #[test]

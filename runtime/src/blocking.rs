@@ -14,7 +14,7 @@ use crate::insert_error::InsertErrorKind;
 use crate::item::{Meta, Payload, drop_payload};
 use crate::items::Start;
 use crate::join::JoinHandle;
-use crate::pool::Job;
+use crate::pool::{Job, Jobs, Pool};
 use crate::shared::Shared;
 use crate::spawn;
 use crate::sync::remote::oneshot::{self, Receiver, Sender};
@@ -123,15 +123,22 @@ where
     };
     let (sender, outcome) = oneshot::channel();
     shared.clock.hold();
-    let waiting = Waiting { outcome, number: shared.pool.take_number(), loop_id: shared.id };
+    let pool = pool_of(shared);
+    let waiting = Waiting { outcome, number: pool.take_number(), loop_id: shared.id };
     let number = waiting.number;
     match spawn::insert(Some(shared), waiting, meta, Start::Queue) {
         Ok(handle) => {
-            shared.pool.submit(number, Box::new(Work { f, outcome: sender }));
+            pool.submit(number, Box::new(Work { f, outcome: sender }));
             Ok(handle)
         }
         Err((waiting, kind, meta)) => Err(Refused { f, waiting: Some(waiting), kind, meta }),
     }
+}
+
+/// Returns the loop's pool, made with its first job.
+fn pool_of(shared: &Shared) -> &dyn Jobs {
+    let (threads, idle) = (shared.config.blocking_threads, shared.config.blocking_idle);
+    &**shared.pool.get_or_init(|| Box::new(Pool::new(threads, idle)))
 }
 
 /// Makes the handle of a job that no loop took: cancelled from the start.
@@ -210,7 +217,7 @@ impl<T> Drop for Waiting<T> {
         let job = with_loop(self.loop_id, |shared| {
             let shared = shared?;
             shared.clock.release();
-            shared.pool.take_back(self.number)
+            shared.pool.get()?.take_back(self.number)
         });
         // With no lock held: its destructor is user code.
         drop(job);

@@ -13,10 +13,11 @@ use crate::event_loop::EventLoop;
 use crate::inbox::LoopNumber;
 use crate::reactor::Reactor;
 use crate::run_queue::RunQueue;
-use crate::shared::{Parts, Shared};
+use crate::shared::{Parts, Shared, Ways};
 use crate::state::StateCell;
+use crate::turn::{PLAIN, TIMED, WATCHED};
 use crate::wake::Home;
-use crate::watchdog::{Watch, Watchdog};
+use crate::watchdog::Watchdog;
 
 /// Makes an [`EventLoop`] with settings; each has a default that suits servers and desktops.
 ///
@@ -40,6 +41,7 @@ pub struct Builder<S: 'static> {
     seed: Option<u64>,
     timer_slack: Option<Duration>,
     watchdog: Option<Watchdog>,
+    ways: &'static Ways,
     _state: PhantomData<fn(S)>,
 }
 
@@ -81,6 +83,7 @@ impl<S: 'static> Builder<S> {
             seed: None,
             timer_slack: None,
             watchdog: None,
+            ways: &PLAIN,
             _state: PhantomData,
         }
     }
@@ -129,6 +132,7 @@ impl<S: 'static> Builder<S> {
     /// it was made, and for how long. Default: off; on, the clock is read once for each poll (25 ns).
     pub fn report_slow_items(mut self, limit: Duration) -> Self {
         self.config.slow_items = Some(nanos(limit));
+        self.ways = &TIMED;
         self
     }
 
@@ -153,6 +157,9 @@ impl<S: 'static> Builder<S> {
     /// ```
     pub fn watchdog(mut self, watchdog: impl Into<Watchdog>) -> Self {
         self.watchdog = Some(watchdog.into());
+        if self.config.slow_items.is_none() {
+            self.ways = &WATCHED;
+        }
         self
     }
 
@@ -252,7 +259,7 @@ impl<S: 'static> Builder<S> {
             let _ = notifier.wake();
         }));
         let label = self.config.label.as_deref();
-        let start = |watchdog| Watch::start(watchdog, number.inbox(), label);
+        let start = |watchdog: Watchdog| watchdog.start(number.inbox(), label);
         let watch = self.watchdog.map(start).transpose().map_err(no_watchdog)?;
         Ok(EventLoop::from_shared(Shared::new(Parts {
             id: number.id(),
@@ -262,6 +269,7 @@ impl<S: 'static> Builder<S> {
             chance,
             state: StateCell::new::<S>(),
             watch,
+            ways: self.ways,
             config: self.config,
         })))
     }

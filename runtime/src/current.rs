@@ -97,8 +97,8 @@ impl Shared {
                 self.0.timers.borrow_mut().settle();
                 self.0.rest();
                 self.0.home.number.inbox().park();
-                if self.0.host.waits.get() {
-                    self.0.settle();
+                if let Some(hosting) = self.0.hosting.get() {
+                    (hosting.settle)(self.0);
                 }
             }
         }

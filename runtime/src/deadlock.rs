@@ -8,9 +8,8 @@ use std::panic::{Location, catch_unwind};
 
 use crate::item::TaskId;
 use crate::run_queue::{MAIL, ROOT};
-use crate::shared::Shared;
+use crate::shared::{Root, Shared};
 use crate::straggler::Straggler;
-use crate::turn::{Root, poll_alone};
 use crate::waits;
 
 /// How often in a row a run asks items that go on only because they are asked.
@@ -135,7 +134,7 @@ fn ask(shared: &Shared, root: &mut Root<'_>, slot: u32) -> Vec<&'static str> {
     let Some(entry) = shared.home.queue.take_out_of_order(slot) else { return Vec::new() };
     let item = shared.item_in(slot).map(|item| Straggler::of(item.header()));
     waits::ask(|| {
-        let done = poll_alone(shared, root, &entry);
+        let done = (shared.ways.get().alone)(shared, root, &entry);
         if done {
             // The root future is done: queued, so that the loop sees it.
             shared.home.queue.wake_any(ROOT);

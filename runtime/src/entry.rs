@@ -1,5 +1,6 @@
 //! What `#[main]` and `#[test]` expand to a call of, and `block_on`: a loop is made for one future.
 
+use std::fmt;
 use std::future::Future;
 
 use crate::chance::{fresh_seed, seed_from_environment};
@@ -9,16 +10,26 @@ use crate::event_loop::{EventLoop, RunError, failed};
 
 /// Runs the future of an `async fn main`. An error of the event loop is printed, and ends the process
 /// with status 1.
+///
+/// Never as a guest, as `run_for` does: so that no program has a host in it that only tests ask for.
 #[track_caller]
 pub fn main<F: Future>(future: F) -> F::Output {
     // Without closures, which would hide the caller's place from the report of a deadlock.
-    let error = match EventLoop::<()>::new() {
-        Ok(event_loop) => match run_to_end(event_loop, future) {
-            Ok(output) => return output,
-            Err(error) => error.into(),
-        },
-        Err(error) => error,
+    let mut event_loop = match EventLoop::<()>::new() {
+        Ok(event_loop) => event_loop,
+        Err(error) => fail(&error),
     };
+    let result = event_loop.block_on(future);
+    drop(event_loop);
+    match result {
+        Ok(output) => output,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Ends the program.
+#[cold]
+fn fail(error: &dyn fmt::Display) -> ! {
     eprintln!("error: {error}");
     std::process::exit(1)
 }

@@ -16,9 +16,9 @@ use crate::deadlock::{Deadlock, explain};
 use crate::fork::Forked;
 use crate::handle::Handle;
 use crate::run_queue::ROOT;
-use crate::shared::Shared;
+use crate::shared::{Root, Shared};
 use crate::straggler::Straggler;
-use crate::turn::{Limit, Root, is_over, turn};
+use crate::turn::{Limit, is_over, turn};
 
 /// Why an event loop's run ended without a result.
 #[derive(Debug)]
@@ -323,7 +323,7 @@ impl EventLoop<()> {
 impl<S: 'static> Drop for EventLoop<S> {
     fn drop(&mut self) {
         let shared = &*self.shared;
-        shared.host.waits.set(false);
+        shared.hosting.set(None);
         shared.enter(|| shared.shut_down());
         delist(shared.id);
     }

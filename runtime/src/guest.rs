@@ -12,9 +12,9 @@ pub use self::until::Until;
 use crate::clock::{NEVER, Nanos};
 use crate::event_loop::{EventLoop, RunError, Turn};
 use crate::handle::Handle;
-use crate::shared::Shared;
+use crate::shared::{Root, Shared};
 use crate::straggler::Straggler;
-use crate::turn::{Limit, Root, absorb, end_hosted, turn};
+use crate::turn::{Limit, absorb, end_hosted, turn};
 
 #[cfg(any(
     target_os = "linux",

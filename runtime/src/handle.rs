@@ -19,6 +19,7 @@ use crate::insert_error::{InsertError, InsertErrorKind};
 use crate::item::Meta;
 use crate::items::Start;
 use crate::join::{Control, JoinHandle};
+use crate::labels::Label;
 use crate::shared::{Life, Shared};
 use crate::spawn::{insert, insert_into, refused};
 use crate::state::StateError;
@@ -312,7 +313,7 @@ pub struct ItemBuilder<S> {
 impl<S: 'static> ItemBuilder<S> {
     /// Names the item in messages.
     pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
-        self.meta.label = Some(Box::new(label.into()));
+        self.meta.label = Some(Box::new(Label::new(label)));
         self
     }
 

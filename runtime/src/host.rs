@@ -8,8 +8,6 @@ use crate::clock::{NEVER, Nanos};
 /// Who waits in the place of one loop.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// Whether anybody does: between `into_guest` and `into_event_loop`.
-    pub(crate) waits: Cell<bool>,
     /// Whether it asks what to wait for before each of its waits.
     pub(crate) asks: Cell<bool>,
     /// The deadline it was told last.
@@ -25,7 +23,6 @@ pub(crate) struct Host {
 impl Default for Host {
     fn default() -> Self {
         Self {
-            waits: Cell::new(false),
             asks: Cell::new(false),
             told: Cell::new(NEVER),
             left: Cell::new(false),

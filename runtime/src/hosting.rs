@@ -10,12 +10,14 @@ use std::io;
 use crate::clock::{LAST_JUMP, NEVER, Nanos};
 use crate::phases::Phase;
 use crate::reactor::poller::TELLS_TIME;
-use crate::shared::Shared;
+use crate::shared::{Hosting, Shared};
+
+static HOSTING: Hosting = Hosting { settle: Shared::settle, tell_deadline: Shared::tell_host };
 
 impl Shared {
     /// Lets somebody else do the waiting from now on, or no more.
     pub(crate) fn set_hosted(&self, hosted: bool) {
-        self.host.waits.set(hosted);
+        self.hosting.set(hosted.then_some(&HOSTING));
         self.host.asks.set(false);
         self.host.before_park.set(false);
         if hosted && self.reactor.stamp().is_foreign() {
@@ -35,7 +37,7 @@ impl Shared {
 
     /// Has the host's wait end when there is something to do: called as the loop leaves a turn, parked already,
     /// so that what other threads wake from here on ends the wait by itself.
-    pub(crate) fn settle(&self) {
+    fn settle(&self) {
         let host = &self.host;
         if self.reactor.stamp().is_foreign() {
             // Notifier and alarm are the parent's too.
@@ -68,10 +70,15 @@ impl Shared {
         if self.in_turn.get() {
             return;
         }
-        let host = &self.host;
-        if !host.waits.get() || self.clock.is_paused() {
-            return self.notify_outside_turn();
+        match self.hosting.get() {
+            Some(hosting) if !self.clock.is_paused() => (hosting.tell_deadline)(self, at),
+            _ => self.notify_outside_turn(),
         }
+    }
+
+    /// `tell_deadline` between turns, where a host waits.
+    fn tell_host(&self, at: Nanos) {
+        let host = &self.host;
         if at >= host.told.get() {
             // It waits no longer than until then.
             return;

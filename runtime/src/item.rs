@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
 use crate::counted::{Count, Counted, Head, Headed};
-use crate::labels;
+use crate::labels::{self, Label};
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -38,9 +38,8 @@ pub(crate) enum State {
 /// What the user may say about an item when inserting it.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {
-    /// Boxed twice so that the unlabelled, the many, move one word.
-    #[allow(clippy::box_collection)]
-    pub(crate) label: Option<Box<Cow<'static, str>>>,
+    /// Boxed so that the unlabelled, the many, move one word.
+    pub(crate) label: Option<Box<Label>>,
     pub(crate) place: &'static Location<'static>,
     pub(crate) background: bool,
     /// Stands for a child of a scope.
@@ -194,9 +193,9 @@ impl Header {
 }
 
 #[cold]
-#[allow(clippy::box_collection, clippy::boxed_local, reason = "see `Meta`")]
-fn set_label(id: TaskId, label: Box<Cow<'static, str>>) {
-    labels::set(id.0, *label);
+#[allow(clippy::boxed_local, reason = "see `Meta`")]
+fn set_label(id: TaskId, label: Box<Label>) {
+    label.give(id.0);
 }
 
 impl Head for Header {

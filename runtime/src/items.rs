@@ -340,7 +340,7 @@ impl Shared {
         let slots = 0..self.home.queue.used();
         let mut items: Vec<(TaskId, u32)> =
             slots.filter_map(|slot| Some((self.item_in(slot)?.header().id, slot))).collect();
-        items.sort_unstable();
+        items.sort_unstable_by_key(|&(id, _)| id);
         items
     }
 
@@ -377,7 +377,9 @@ impl Shared {
     /// Ends all items, newest first, while everything else still works.
     pub(crate) fn shut_down(&self) {
         // First, so that no thread takes a job whose task is about to be cancelled.
-        self.pool.close();
+        if let Some(pool) = self.pool.get() {
+            pool.close();
+        }
         self.stop_intake();
         for (id, slot) in self.items().into_iter().rev() {
             self.cancel(slot, id);

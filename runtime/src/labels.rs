@@ -13,6 +13,66 @@ pub(crate) type Key = u64;
 
 type Table = BTreeMap<Key, Cow<'static, str>>;
 
+/// A label for an item that is yet to be made. It brings what gives it, so a program in which nobody makes
+/// one has no table of labels in it.
+#[derive(Clone)]
+pub(crate) struct Label {
+    text: Cow<'static, str>,
+    give: fn(Key, Cow<'static, str>),
+}
+
+impl Label {
+    pub(crate) fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), give: set }
+    }
+
+    /// Labels an item.
+    pub(crate) fn give(self, key: Key) {
+        (self.give)(key, self.text);
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+/// What is done with the labels of a thread that has some.
+trait Given {
+    fn set(&mut self, key: Key, label: Cow<'static, str>);
+    fn get(&self, key: Key) -> Option<Cow<'static, str>>;
+    fn remove(&mut self, key: Key);
+    fn mirror(&mut self) -> Mirror;
+}
+
+thread_local! {
+    /// Of all loops of this thread; an entry goes with its item's memory. None before the first.
+    static LABELS: RefCell<Option<Box<dyn Given>>> = const { RefCell::new(None) };
+}
+
+fn set(key: Key, label: Cow<'static, str>) {
+    // An error: this thread's locals are being destroyed, and nobody will ask.
+    let _ = LABELS.try_with(|labels| {
+        labels.borrow_mut().get_or_insert_with(Labels::none).set(key, label);
+    });
+}
+
+/// Returns an item's label.
+pub(crate) fn get(key: Key) -> Option<Cow<'static, str>> {
+    LABELS.try_with(|labels| labels.borrow().as_ref()?.get(key)).ok().flatten()
+}
+
+/// Forgets an item's label.
+pub(crate) fn remove(key: Key) {
+    // As in `set`.
+    let _ = LABELS.try_with(|labels| {
+        if let Some(labels) = &mut *labels.borrow_mut() {
+            labels.remove(key);
+        }
+    });
+}
+
 /// The labels of one thread.
 struct Labels {
     own: Table,
@@ -20,38 +80,11 @@ struct Labels {
     mirror: Option<Weak<Shown>>,
 }
 
-thread_local! {
-    /// Of all loops of this thread; an entry goes with its item's memory.
-    static LABELS: RefCell<Labels> =
-        const { RefCell::new(Labels { own: BTreeMap::new(), mirror: None }) };
-}
-
-/// Labels an item.
-pub(crate) fn set(key: Key, label: Cow<'static, str>) {
-    // An error: this thread's locals are being destroyed, and nobody will ask.
-    let _ = LABELS.try_with(|labels| {
-        let mut labels = labels.borrow_mut();
-        labels.show(|shown| drop(shown.insert(key, label.clone())));
-        labels.own.insert(key, label)
-    });
-}
-
-/// Returns an item's label.
-pub(crate) fn get(key: Key) -> Option<Cow<'static, str>> {
-    LABELS.try_with(|labels| labels.borrow().own.get(&key).cloned()).ok().flatten()
-}
-
-/// Forgets an item's label.
-pub(crate) fn remove(key: Key) {
-    // As in `set`.
-    let _ = LABELS.try_with(|labels| {
-        let mut labels = labels.borrow_mut();
-        labels.show(|shown| drop(shown.remove(&key)));
-        labels.own.remove(&key)
-    });
-}
-
 impl Labels {
+    fn none() -> Box<dyn Given> {
+        Box::new(Self { own: BTreeMap::new(), mirror: None })
+    }
+
     /// Changes the mirror, if there is one.
     fn show(&mut self, change: impl FnOnce(&mut Table)) {
         let Some(mirror) = &self.mirror else { return };
@@ -63,6 +96,30 @@ impl Labels {
     }
 }
 
+impl Given for Labels {
+    fn set(&mut self, key: Key, label: Cow<'static, str>) {
+        self.show(|shown| drop(shown.insert(key, label.clone())));
+        self.own.insert(key, label);
+    }
+
+    fn get(&self, key: Key) -> Option<Cow<'static, str>> {
+        self.own.get(&key).cloned()
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.show(|shown| drop(shown.remove(&key)));
+        self.own.remove(&key);
+    }
+
+    fn mirror(&mut self) -> Mirror {
+        let living = self.mirror.as_ref().and_then(Weak::upgrade);
+        let mirror =
+            living.filter(|mirror| !mirror.stamp.is_foreign()).unwrap_or_else(Shown::nothing);
+        self.mirror = Some(Arc::downgrade(&mirror));
+        Mirror(mirror)
+    }
+}
+
 /// What another thread may see of this one's labels.
 struct Shown {
     table: Mutex<Table>,
@@ -70,6 +127,10 @@ struct Shown {
 }
 
 impl Shown {
+    fn nothing() -> Arc<Self> {
+        Arc::new(Self { table: Mutex::default(), stamp: Stamp::here() })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing under this lock panics.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,15 +156,8 @@ impl fmt::Debug for Mirror {
 
 /// Returns the mirror of this thread's labels.
 pub(crate) fn mirror() -> Mirror {
-    let stamp = Stamp::here();
-    let fresh = || Arc::new(Shown { table: Mutex::default(), stamp });
-    let mirror = LABELS.try_with(|labels| {
-        let mut labels = labels.borrow_mut();
-        let living = labels.mirror.as_ref().and_then(Weak::upgrade);
-        let mirror = living.filter(|mirror| !mirror.stamp.is_foreign()).unwrap_or_else(fresh);
-        labels.mirror = Some(Arc::downgrade(&mirror));
-        mirror
-    });
+    let mirror =
+        LABELS.try_with(|labels| labels.borrow_mut().get_or_insert_with(Labels::none).mirror());
     // An error as in `set`.
-    Mirror(mirror.unwrap_or_else(|_| fresh()))
+    mirror.unwrap_or_else(|_| Mirror(Shown::nothing()))
 }

@@ -8,6 +8,7 @@ use crate::clock::{Nanos, nanos};
 use crate::current::with_loop;
 use crate::handle::{Handle, ItemBuilder};
 use crate::shared::Shared;
+use crate::turn::TIMED;
 
 /// A queue of its own for some items of an event loop; made by [`Handle::add_lane`].
 ///
@@ -109,6 +110,7 @@ impl<S: 'static> Handle<S> {
             let shared = shared.ok_or(LaneError::LoopGone)?;
             let added = shared.home.queue.add_lane(share(shared, weight), share(shared, 1));
             let number = added.ok_or(LaneError::TooMany)?;
+            shared.ways.set(&TIMED);
             // A turn that runs without lanes ends with this round, and the next one is fair.
             shared.over.set(true);
             Ok(Lane { loop_id: self.id(), number, _thread: PhantomData })

@@ -32,6 +32,22 @@ pub(crate) trait Job: Send {
     fn refuse(self: Box<Self>, error: &io::Error);
 }
 
+/// What the loop asks of its threads. By a trait, so that a program without blocking jobs has no threads in it.
+pub(crate) trait Jobs: fmt::Debug {
+    /// Reserves the place of the next job.
+    fn take_number(&self) -> u64;
+
+    /// Queues a job behind those of lower numbers, and sees to it that a thread will take it.
+    fn submit(&self, number: u64, job: Box<dyn Job>);
+
+    /// Takes a job back that no thread has taken.
+    fn take_back(&self, number: u64) -> Option<Box<dyn Job>>;
+
+    /// Lets the threads end, each after the job it has. Jobs that none has taken stay until they are
+    /// taken back.
+    fn close(&self);
+}
+
 /// Starts a thread of that name; in tests one that cannot.
 type Start = fn(String, Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
@@ -86,13 +102,25 @@ impl Pool {
         Self { crew: Arc::new(crew), next: Cell::new(0), start }
     }
 
-    /// Reserves the place of the next job.
-    pub(crate) fn take_number(&self) -> u64 {
+    /// Goes on with the threads there are; if there are none, refuses the job.
+    #[cold]
+    fn do_without(&self, number: u64, error: &io::Error) {
+        let mut state = self.crew.lock();
+        state.threads -= 1;
+        let job = if state.threads == 0 { state.jobs.remove(&number) } else { None };
+        drop(state);
+        if let Some(job) = job {
+            job.refuse(error);
+        }
+    }
+}
+
+impl Jobs for Pool {
+    fn take_number(&self) -> u64 {
         self.next.replace(self.next.get() + 1)
     }
 
-    /// Queues a job behind those of lower numbers, and sees to it that a thread will take it.
-    pub(crate) fn submit(&self, number: u64, job: Box<dyn Job>) {
+    fn submit(&self, number: u64, job: Box<dyn Job>) {
         let mut state = self.crew.lock();
         let old = state.jobs.insert(number, job);
         debug_assert!(old.is_none(), "numbers are taken once");
@@ -116,26 +144,11 @@ impl Pool {
         }
     }
 
-    /// Goes on with the threads there are; if there are none, refuses the job.
-    #[cold]
-    fn do_without(&self, number: u64, error: &io::Error) {
-        let mut state = self.crew.lock();
-        state.threads -= 1;
-        let job = if state.threads == 0 { state.jobs.remove(&number) } else { None };
-        drop(state);
-        if let Some(job) = job {
-            job.refuse(error);
-        }
-    }
-
-    /// Takes a job back that no thread has taken.
-    pub(crate) fn take_back(&self, number: u64) -> Option<Box<dyn Job>> {
+    fn take_back(&self, number: u64) -> Option<Box<dyn Job>> {
         self.crew.lock().jobs.remove(&number)
     }
 
-    /// Lets the threads end, each after the job it has. Jobs that none has taken stay until they are
-    /// taken back.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         self.crew.lock().open = false;
         self.crew.work.notify_all();
     }

@@ -4,7 +4,7 @@
 //! Invariant (Unborrowed Call): no `RefCell` of the loop is borrowed while user code runs, and user
 //! code is: polls, destructors of futures, outputs and payloads, and foreign wakers' functions.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::panic::catch_unwind;
 use std::rc::{Rc, Weak};
@@ -24,7 +24,7 @@ use crate::inbox::take_ids;
 use crate::item::{Item, Payload, TaskId, drop_payload};
 use crate::mailbox::Mailbox;
 use crate::phases::{Phase, Phases};
-use crate::pool::Pool;
+use crate::pool::Jobs;
 use crate::reactor::Reactor;
 use crate::run_queue::NONE;
 use crate::running::Running;
@@ -32,6 +32,10 @@ use crate::state::StateCell;
 use crate::timers::Timers;
 use crate::wake::Home;
 use crate::watchdog::Watch;
+
+pub(crate) use self::ways::{Hosting, Root, Ways};
+
+mod ways;
 
 /// What another thread asks of the loop; runs in the collect phase and only inserts or sets flags.
 pub(crate) type Message = Box<dyn FnOnce(&Shared) + Send>;
@@ -57,9 +61,13 @@ pub(crate) struct Shared {
     pub(crate) state: StateCell,
     pub(crate) phases: Phases,
     pub(crate) host: Host,
+    /// What is done for the host, if there is one: between `into_guest` and `into_event_loop`.
+    pub(crate) hosting: Cell<Option<&'static Hosting>>,
+    /// How items are run.
+    pub(crate) ways: Cell<&'static Ways>,
     pub(crate) mailbox: Arc<Mailbox<Message>>,
-    /// Threads for blocking jobs; none until there is one.
-    pub(crate) pool: Pool,
+    /// Threads for blocking jobs; made with the first.
+    pub(crate) pool: OnceCell<Box<dyn Jobs>>,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) life: Cell<Life>,
@@ -165,6 +173,7 @@ pub(crate) struct Parts {
     pub(crate) chance: Chance,
     pub(crate) state: StateCell,
     pub(crate) watch: Option<Watch>,
+    pub(crate) ways: &'static Ways,
     pub(crate) config: Config,
 }
 
@@ -184,8 +193,10 @@ impl Shared {
             state: parts.state,
             phases: Phases::default(),
             host: Host::default(),
+            hosting: Cell::new(None),
+            ways: Cell::new(parts.ways),
             mailbox: Arc::new(Mailbox::new(inbox)),
-            pool: Pool::new(parts.config.blocking_threads, parts.config.blocking_idle),
+            pool: OnceCell::new(),
             config: parts.config,
             counters: Counters::default(),
             life: Cell::new(Life::Open),

@@ -5,24 +5,18 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub(crate) use self::run::{poll_alone, should_yield};
-use self::run::{run_rounds, run_timed};
+pub(crate) use self::run::{PLAIN, TIMED, WATCHED, should_yield};
 use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
 use crate::phases::Phase;
 use crate::run_queue::{MAIL, NONE, ROOT};
-use crate::shared::{Life, Shared};
+use crate::shared::{Life, Root, Shared};
 use crate::timers::Waiter;
 use crate::wake;
-use crate::watchdog::Nobody;
 
 mod run;
-
-/// The root future of `run_until`, polled in the same queue as the items; Ready once.
-pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) -> Poll<()> + 'a;
 
 /// Numbers drained from the inbox, and messages taken from the mailbox, in one turn.
 const COLLECT_LIMIT: usize = 1024;
@@ -69,13 +63,7 @@ pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Re
         fire_timers(shared, began, mark);
     }
     collect_inbox(shared);
-    if shared.home.queue.has_lanes() || shared.config.slow_items.is_some() {
-        run_timed(shared, root, began);
-    } else if let Some(watch) = &shared.watch {
-        run_rounds(shared, root, began, watch.pulse());
-    } else {
-        run_rounds(shared, root, began, Nobody);
-    }
+    (shared.ways.get().rounds)(shared, root, began);
     shared.rest();
     if shared.phases.any(Phase::Idle) && !shared.has_work() {
         shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
@@ -364,7 +352,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
             continue;
         }
         if let Some(entry) = queue.take_out_of_order(slot) {
-            let done = poll_alone(shared, root, &entry);
+            let done = (shared.ways.get().alone)(shared, root, &entry);
             ran += 1;
             if done {
                 // Queued once more, so that the loop does not sleep on the root future's output.

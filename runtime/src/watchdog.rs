@@ -52,12 +52,16 @@ type Report = Arc<dyn Fn(&Blocked) + Send + Sync>;
 pub struct Watchdog {
     limit: Duration,
     report: Option<Report>,
+    /// `Watch::start`, which a program without a watchdog does not have.
+    start: Start,
 }
+
+type Start = fn(Watchdog, &'static Inbox, Option<&str>) -> io::Result<Watch>;
 
 impl Watchdog {
     /// Reports what has blocked the loop for `limit`, at least 1 ms. It is seen within a quarter of that.
     pub fn after(limit: Duration) -> Self {
-        Self { limit: limit.max(Duration::from_millis(1)), report: None }
+        Self { limit: limit.max(Duration::from_millis(1)), report: None, start: Watch::start }
     }
 
     /// Calls `report` instead of printing to standard error.
@@ -68,6 +72,15 @@ impl Watchdog {
     pub fn report(mut self, report: impl Fn(&Blocked) + Send + Sync + 'static) -> Self {
         self.report = Some(Arc::new(report));
         self
+    }
+
+    /// Starts watching the loop of that inbox.
+    pub(crate) fn start(
+        self,
+        inbox: &'static Inbox,
+        loop_label: Option<&str>,
+    ) -> io::Result<Watch> {
+        (self.start)(self, inbox, loop_label)
     }
 }
 

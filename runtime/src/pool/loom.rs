@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::loom::sync::{Arc, Condvar, Mutex};
 use ::loom::thread;
 
-use super::{Job, Pool};
+use super::{Job, Jobs, Pool};
 
 /// What became of the jobs: their numbers, and whether they ran.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::{Job, Pool, start};
+use super::{Job, Jobs, Pool, start};
 
 /// What became of a job.
 #[derive(Debug, PartialEq)]

@@ -14,6 +14,7 @@ use crate::current::with_current;
 use crate::item::{Meta, TaskId};
 use crate::items::Start;
 use crate::join::{Control, JoinHandle};
+use crate::labels::Label;
 use crate::run_queue::NONE;
 use crate::task::joinable;
 use crate::wake::Word;
@@ -22,7 +23,7 @@ use crate::wake::Word;
 #[must_use = "a child starts with `spawn`"]
 pub struct ChildBuilder<'scope, 'env: 'scope, E: 'env> {
     scope: &'scope Scope<'scope, 'env, E>,
-    label: Option<Cow<'static, str>>,
+    label: Option<Box<Label>>,
     place: &'static Location<'static>,
 }
 
@@ -36,7 +37,7 @@ impl<'scope, 'env, E: 'env> ChildBuilder<'scope, 'env, E> {
 
     /// Names the child in messages.
     pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
-        self.label = Some(label.into());
+        self.label = Some(Box::new(Label::new(label)));
         self
     }
 
@@ -100,7 +101,7 @@ impl<'env, E: 'env> Scope<'_, 'env, E> {
     fn insert_proxy(
         &self,
         key: usize,
-        label: Option<Cow<'static, str>>,
+        label: Option<Box<Label>>,
         place: &'static Location<'static>,
     ) -> Option<(JoinHandle<()>, Control, Word)> {
         with_current(|shared| {
@@ -112,7 +113,7 @@ impl<'env, E: 'env> Scope<'_, 'env, E> {
             }
             let queue = &shared.home.queue;
             let meta = Meta {
-                label: label.map(Box::new),
+                label,
                 background: true,
                 child: true,
                 // Its parent's.

@@ -4,25 +4,38 @@ use std::panic::catch_unwind;
 use std::task::Context;
 use std::time::Duration;
 
-use super::Root;
 use crate::budget;
 use crate::clock::Nanos;
 use crate::config::{add, raise};
 use crate::item::ItemCell;
 use crate::run_queue::{Entry, NONE, ROOT};
-use crate::shared::Shared;
+use crate::shared::{Root, Shared, Ways};
 use crate::straggler::Straggler;
 use crate::wake::{self, Word};
 use crate::watchdog::{Nobody, Witness};
 
+/// How most loops run their items.
+pub(crate) static PLAIN: Ways = Ways {
+    rounds: |shared, root, began| run_rounds(shared, root, began, Nobody),
+    alone: |shared, root, entry| poll_alone(shared, root, entry, Nobody),
+};
+
+/// The same for loops with a watchdog.
+pub(crate) static WATCHED: Ways = Ways {
+    rounds: |shared, root, began| match &shared.watch {
+        Some(watch) => run_rounds(shared, root, began, watch.pulse()),
+        None => run_rounds(shared, root, began, Nobody),
+    },
+    alone: poll_alone_watched,
+};
+
+/// With a look at the clock after each item: to charge its lane, where there are lanes, and to report it if
+/// it took too long. Watchdog or not.
+pub(crate) static TIMED: Ways = Ways { rounds: run_timed, alone: poll_alone_watched };
+
 /// Runs rounds until nothing is queued or the turn has had its share.
 #[inline(never)] // a loop of its own: it needs all registers
-pub(super) fn run_rounds(
-    shared: &Shared,
-    root: &mut Root<'_>,
-    began: Nanos,
-    witness: impl Witness,
-) {
+fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos, witness: impl Witness) {
     shared.last_check.set(began);
     shared.over.set(false);
     witness.begins();
@@ -79,10 +92,8 @@ impl Batches {
     }
 }
 
-/// As `run_rounds`, with a look at the clock after each item: to charge its lane, where there are lanes,
-/// and to report it if it took too long.
-#[cold]
-pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
+/// The rounds of `TIMED`.
+fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
     shared.over.set(false);
     let queue = &shared.home.queue;
@@ -97,7 +108,7 @@ pub(super) fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         let limit = shared.config.slow_items;
         let item =
             limit.and_then(|_| shared.item_in(slot)).map(|item| Straggler::of(item.header()));
-        let done = poll_alone(shared, root, &entry);
+        let done = poll_alone_watched(shared, root, &entry);
         let after = shared.clock.read();
         let took = after.saturating_sub(before);
         queue.charge(lane, took);
@@ -187,20 +198,22 @@ pub(crate) fn should_yield(shared: &Shared) -> bool {
 }
 
 /// Polls one item or the root future outside a run of rounds: as `poll`.
-pub(crate) fn poll_alone(
+fn poll_alone(
     shared: &Shared,
     root: &mut Root<'_>,
     entry: &Entry<'_, ItemCell>,
+    witness: impl Witness,
 ) -> bool {
-    let done = match &shared.watch {
-        None => poll(shared, root, entry, Nobody),
-        Some(watch) => {
-            watch.pulse().begins();
-            poll(shared, root, entry, watch.pulse())
-        }
-    };
+    let done = poll(shared, root, entry, witness);
     shared.running_slot.set(NONE);
     done
+}
+
+/// The same where there may be a watchdog.
+fn poll_alone_watched(shared: &Shared, root: &mut Root<'_>, entry: &Entry<'_, ItemCell>) -> bool {
+    let Some(watch) = &shared.watch else { return poll_alone(shared, root, entry, Nobody) };
+    watch.pulse().begins();
+    poll_alone(shared, root, entry, watch.pulse())
 }
 
 /// Polls one item or the root future. Returns whether the root future is done, which ends the turn.
