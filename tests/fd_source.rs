@@ -322,3 +322,30 @@ fn what_came_with_the_end_is_read_in_pieces_and_then_the_source_ends() {
     assert_eq!(seen, b"seven b");
     closes_clean(event_loop);
 }
+
+// contract 2, 20
+#[test]
+fn what_came_with_the_end_is_told_until_it_is_read_whoever_reads_it() {
+    let (near, mut far) = sockets();
+    let reader = near.try_clone().unwrap();
+    far.write_all(b"seven b").unwrap();
+    drop(far);
+    let mut event_loop = event_loop::<(Vec<u8>, u32)>();
+    let source = FdSource::new(near, Interest::READABLE);
+    let insert = event_loop.handle().insert(source, move |event, _source, (seen, events)| {
+        event.unwrap();
+        *events += 1;
+        if *events != 2 {
+            // A library does its own reading, a piece at a time.
+            let mut three = [0; 3];
+            let n = (&reader).read(&mut three).unwrap();
+            seen.extend_from_slice(&three[..n]);
+        }
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let mut seen = (Vec::new(), 0);
+    event_loop.run(&mut seen).unwrap(); // the source ends
+    assert_eq!(seen, (b"seven b".to_vec(), 4));
+    closes_clean(event_loop);
+}

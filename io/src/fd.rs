@@ -14,6 +14,7 @@ use loopline_runtime::registration::{Direction, Directions};
 
 use self::marks::Marks;
 use crate::adapter::Adapter;
+use crate::sys::calls::unread;
 
 #[cfg(feature = "fd")]
 pub use self::any::{Async, AsyncRegisterError};
@@ -43,7 +44,7 @@ pub struct Readiness {
     pub readable: bool,
     /// A write is worth trying.
     pub writable: bool,
-    /// The other end sends no more, or the descriptor failed. Told once: read to the end now.
+    /// The other end sends no more, or the descriptor failed. Told once; what it has sent may be left to read.
     pub read_closed: bool,
     /// Nothing can be written any more. Told once.
     pub write_closed: bool,
@@ -59,9 +60,9 @@ pub struct Readiness {
 /// [`FdSource::try_io`] tells the loop when it would block, one that does not costs a system call per
 /// event.
 ///
-/// The end of a direction is told once; after that, read to the end. More events come as long as `try_io`
-/// does something, an `Ok(0)` apart. The source ends, and its item with it, when the end of all it watches
-/// was told and nothing more is read. So one whose other end is gone does not keep the loop busy.
+/// The end of a direction is told once. After that more events come as long as bytes are left to read (or,
+/// where the system does not tell that, `try_io` does something, an `Ok(0)` apart). The source ends, and its item with it, when the end of all it
+/// watches was told and nothing is left. So one whose other end is gone does not keep the loop busy.
 ///
 /// [`FdSource::with_trigger`] makes one whose events come otherwise.
 ///
@@ -245,16 +246,25 @@ impl<T: AsFd> FdSource<T> {
             && self.interest != Interest::ERROR
     }
 
-    /// Registers, or has the poller say again what is ready, if nobody told the loop.
-    fn refresh(&self) -> io::Result<()> {
+    /// What is left to read of a descriptor whose end was told: that is no news to the poller.
+    fn left(&self, asked: bool) -> Option<Readiness> {
+        let wanted = self.marks.any(Marks::TOLD_READ) && self.interest.is_readable();
+        // By edge nothing is told twice, unless it was asked for.
+        let wanted = wanted && (asked || self.trigger != Trigger::Edge);
+        (wanted && unread(self.get_ref()) != 0).then(|| Readiness::of(Direction::Read.into()))
+    }
+
+    /// Registers, or has the poller say again what is ready, if nobody told the loop. Returns whether it had
+    /// to be asked.
+    fn refresh(&self) -> io::Result<bool> {
         if !self.marks.any(Marks::NEW | Marks::UNTOLD) {
-            return Ok(());
+            return Ok(false);
         }
         self.marks.set(Marks::NEW | Marks::UNTOLD, false);
-        if self.is_over() {
-            return Ok(());
+        if !self.is_over() {
+            self.adapter.ask(self.interest)?;
         }
-        self.adapter.ask(self.interest)
+        Ok(true)
     }
 
     /// Notes that an event is told.
@@ -296,8 +306,8 @@ impl<T: AsFd> FdSource<T> {
             return Poll::Ready(None);
         }
         if !self.marks.any(Marks::SPENT) {
-            self.refresh()?;
-            if let Some(ready) = self.ready() {
+            let asked = self.refresh()?;
+            if let Some(ready) = self.ready().or_else(|| self.left(asked)) {
                 self.tell(ready);
                 return Poll::Ready(Some(Ok(ready)));
             }

@@ -1,4 +1,5 @@
-//! The unsafe code of this crate: writes that raise no SIGPIPE, and the handler of signals.
+//! The unsafe code of this crate: writes that raise no SIGPIPE, what is left to read, and the handler of
+//! signals.
 //!
 //! A program whose `main` is Rust's ignores SIGPIPE. A library in another's program must not end it by
 //! a write to somebody who is gone, nor change what the signal does there.
@@ -70,6 +71,15 @@ pub(super) fn silenced(fd: &impl AsFd) -> io::Result<RawFd> {
         0 => Ok(fd),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// How many bytes there are to read, if the system says so of this kind of descriptor; else zero.
+#[cold]
+pub(crate) fn unread(fd: &impl AsFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: Live: FIONREAD writes one c_int.
+    let asked = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    if asked == 0 { bytes.try_into().unwrap_or(0) } else { 0 }
 }
 
 /// This thread's mask of signals.
