@@ -111,8 +111,6 @@ pub(crate) struct Shared {
     pub(crate) asked: Cell<u32>,
     /// Items to run from one look at the clock to the next.
     pub(crate) pace: Cell<usize>,
-    /// How many of them are left.
-    pub(crate) left: Cell<usize>,
     /// The last look at the clock between items.
     pub(crate) last_check: Cell<Nanos>,
     /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
@@ -220,7 +218,6 @@ impl Shared {
             stuck: Cell::new(false),
             asked: Cell::new(0),
             pace: Cell::new(pace),
-            left: Cell::new(0),
             last_check: Cell::new(0),
             over: Cell::new(false),
             remotes: Remotes::default(),

@@ -264,9 +264,11 @@ impl Drop for Within<'_> {
 pub(crate) trait Witness: Copy {
     /// A batch of polls begins.
     fn begins(self);
-    /// So many polls of the batch are left, this one included.
-    fn counts(self, left: usize);
-    /// This item is polled. `own` is where the loop notes that if nobody else sees it.
+    /// Where the loop notes what is polled: in its `own` place if nobody else sees it.
+    fn notes<'a>(self, own: &'a Running) -> &'a Running
+    where
+        Self: 'a;
+    /// This item is polled.
     fn runs(self, item: &Header, own: &Running);
     /// The root future is polled.
     fn root(self);
@@ -281,7 +283,12 @@ impl Witness for Nobody {
     fn begins(self) {}
 
     #[inline(always)]
-    fn counts(self, _: usize) {}
+    fn notes<'a>(self, own: &'a Running) -> &'a Running
+    where
+        Self: 'a,
+    {
+        own
+    }
 
     #[inline(always)]
     fn runs(self, item: &Header, own: &Running) {
@@ -298,8 +305,11 @@ impl Witness for &Pulse {
     }
 
     #[inline(always)]
-    fn counts(self, left: usize) {
-        self.count(left);
+    fn notes<'a>(self, _: &'a Running) -> &'a Running
+    where
+        Self: 'a,
+    {
+        &self.running
     }
 
     #[inline(always)]

@@ -38,23 +38,22 @@ pub(crate) static TIMED: Ways = Ways { rounds: run_timed, alone: poll_alone_watc
 fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos, witness: impl Witness) {
     shared.last_check.set(began);
     shared.over.set(false);
-    witness.begins();
     let queue = &shared.home.queue;
     let mut batches = Batches { ran: 0, size: shared.pace.get().min(shared.config.turn_items) };
-    // The one number that the loop counts. In memory, as a register would have to be saved for it.
-    let left = &shared.left;
-    left.set(batches.size);
+    // Keeps the one number that the loop counts. In memory, as a register would have to be saved for it.
+    let counter = witness.notes(shared.own_running());
+    witness.begins();
+    counter.set_left(batches.size);
     // A round is what was queued when it began, so an item runs at most once in it.
     'turn: while queue.begin_round() {
         while let Some(entry) = queue.pop() {
-            witness.counts(left.get());
             let done = poll(shared, root, &entry, witness);
             if done {
-                left.set(left.get() - 1);
+                counter.set_left(counter.left() - 1);
                 break 'turn;
             }
-            let rest = left.get() - 1;
-            left.set(rest);
+            let rest = counter.left() - 1;
+            counter.set_left(rest);
             if rest == 0 && batches.end(shared, began, witness) {
                 break 'turn;
             }
@@ -67,7 +66,7 @@ fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos, witness: impl 
         }
     }
     shared.running_slot.set(NONE);
-    add(&shared.counters.items_run, (batches.ran + batches.size - left.get()) as u64);
+    add(&shared.counters.items_run, (batches.ran + batches.size - counter.left()) as u64);
 }
 
 /// What runs from one look at the clock to the next.
@@ -86,8 +85,8 @@ impl Batches {
         // With nothing left there is no need to ask: the turn ends by itself.
         let over = shared.home.queue.has_due() && turn_is_over(shared, began, self.ran, self.size);
         self.size = shared.pace.get().min(shared.config.turn_items - self.ran);
-        shared.left.set(self.size);
         witness.begins();
+        witness.notes(shared.own_running()).set_left(self.size);
         self.size == 0 || over
     }
 }

@@ -1,7 +1,7 @@
 //! What a loop is doing, as numbers that its watchdog's thread may read at any time.
 //!
-//! The loop writes three words a poll: the id of the item, which it writes without a watchdog too, where it
-//! was made, and which of the batch it is. What is not a poll is written where it costs less often, in `mark`.
+//! The loop writes three words a poll: the id of the item and which of the batch it is, which it writes without
+//! a watchdog too, and where it was made. What is not a poll is written where it costs less often, in `mark`.
 //!
 //! Invariant (Said Before): which of the batch a poll is, is written before its place, by a Release store; and
 //! `batch` before the mark, and `named` after the mark before. So a reader that loads a place by Acquire, and
@@ -53,9 +53,7 @@ impl Seen {
 pub(crate) struct Pulse {
     /// Who is polled; zero is the root future. With `DESTRUCTOR`: its output is dropped after its last poll.
     pub(super) running: Running,
-    /// Counts down the polls of a batch. Relaxed, as `batch`: they are only compared.
-    left: AtomicUsize,
-    /// Grows with each batch, and with each other thing that begins.
+    /// Grows with each batch, and with each other thing that begins. Relaxed: it is only compared.
     batch: AtomicUsize,
     /// One of the above.
     mark: AtomicU64,
@@ -81,7 +79,6 @@ impl Pulse {
     pub(super) fn new(inbox: &'static Inbox, labels: Mirror) -> Self {
         Self {
             running: Running::new(),
-            left: AtomicUsize::new(0),
             batch: AtomicUsize::new(0),
             mark: AtomicU64::new(NOTHING),
             place: Published::new(),
@@ -93,12 +90,6 @@ impl Pulse {
             closed: AtomicBool::new(false),
             blocked: AtomicU64::new(0),
         }
-    }
-
-    /// One more of the batch is polled.
-    #[inline(always)]
-    pub(super) fn count(&self, left: usize) {
-        self.left.store(left, Ordering::Relaxed);
     }
 
     pub(super) fn mark(&self) -> u64 {
@@ -146,7 +137,7 @@ impl Pulse {
             // Acquire: Said Before.
             mark: self.mark.load(Ordering::Acquire),
             running: self.running.get(),
-            left: self.left.load(Ordering::Relaxed),
+            left: self.running.left(),
             batch: self.batch.load(Ordering::Relaxed),
         }
     }
