@@ -74,7 +74,7 @@ fn an_item_is_known_by_its_id_as_long_as_nothing_else_begins() {
     let seen = pulse.look();
     assert!(!seen.is_destructor());
     assert_eq!(pulse.describe(seen), Some((70, None, Some(place))));
-    pulse.count(5);
+    pulse.running.set_left(5);
     assert_eq!(pulse.describe(seen), None, "another poll");
     pulse.drop_output(70);
     let seen = pulse.look();
