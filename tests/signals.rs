@@ -9,10 +9,11 @@ mod support;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures::StreamExt;
 use libc::c_int;
-use loopline::callback::Next;
+use loopline::callback::{self, Next};
 use loopline::signal::unix::signal;
 use loopline::signal::{Signal, SignalKind, ctrl_c, signals};
 use net::{poll_once, soon};
@@ -333,4 +334,84 @@ fn loops_on_several_threads_are_all_told() {
         raise(USR1);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
+}
+
+// contract 53
+#[test]
+fn kinds_are_added_removed_and_set_while_they_are_awaited() {
+    let _alone = alone();
+    let before = [disposition(USR1), disposition(USR2)];
+    install(USR2, plain_address(), 0);
+    block_on(async {
+        let mut some = signals([USR1]).unwrap();
+        assert!(poll_once(some.recv()).await.is_pending());
+        some.add_signals([USR2, USR1]).unwrap();
+        raise(USR2);
+        assert_eq!(soon(some.recv()).await, Some(USR2));
+
+        // Removed: what came before is not told, and what handled it before does again.
+        raise(USR1);
+        raise(USR2);
+        some.remove_signals([USR2]);
+        assert_eq!(disposition(USR2).0, plain_address());
+        let calls = PLAIN_CALLS.load(Ordering::Relaxed);
+        raise(USR2);
+        assert_eq!(PLAIN_CALLS.load(Ordering::Relaxed), calls + 1);
+        assert_eq!(soon(some.recv()).await, Some(USR1));
+        assert!(poll_once(some.recv()).await.is_pending());
+
+        // Set: what stays is not forgotten.
+        raise(USR1);
+        some.set_signals([USR2, USR1]).unwrap();
+        raise(USR2);
+        let both = [soon(some.recv()).await.unwrap(), soon(some.recv()).await.unwrap()];
+        assert!(both.contains(&USR1) && both.contains(&USR2));
+        some.set_signals([USR2]).unwrap();
+        assert_eq!(disposition(USR1), before[0]);
+
+        // All or none.
+        let killed = SignalKind::from_raw(libc::SIGKILL);
+        assert_eq!(some.set_signals([USR1, killed]).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(disposition(USR1), before[0]);
+        raise(USR2);
+        assert_eq!(soon(some.recv()).await, Some(USR2));
+
+        some.remove_signals([USR2]);
+        assert!(poll_once(some.recv()).await.is_pending(), "none is left, and some may be added");
+        some.add_signals([USR1]).unwrap();
+        some.give_back();
+        assert!(some.add_signals([USR2]).is_err());
+        some.remove_signals([USR1]);
+        assert_eq!(soon(some.recv()).await, None);
+    });
+    assert_eq!(disposition(USR1), before[0]);
+    install(USR2, before[1].0, before[1].1);
+}
+
+// contract 16
+#[test]
+fn a_kind_added_from_outside_while_its_callback_waits_is_told() {
+    let _alone = alone();
+    let mut event_loop = event_loop::<Vec<SignalKind>>();
+    let (source, control) = callback::controlled(signals([USR1]).unwrap());
+    let insert = event_loop.handle().insert(source, |kind, source, seen| {
+        seen.push(kind);
+        match kind {
+            USR2 => source.with(|source| source.set_signals([USR1])).unwrap(),
+            _ => return Next::Stop,
+        }
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let mut seen = Vec::new();
+    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    control.with(|source| source.add_signals([USR2])).unwrap().unwrap();
+    raise(USR2);
+    while seen.is_empty() {
+        event_loop.turn(&mut seen, Duration::from_secs(30)).unwrap();
+    }
+    raise(USR1);
+    event_loop.run(&mut seen).unwrap();
+    assert_eq!(seen, [USR2, USR1]);
+    closes_clean(event_loop);
 }

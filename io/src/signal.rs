@@ -22,22 +22,17 @@
 //! state that the signal is about, and count nothing. A signal that comes after its waiter was made is
 //! not missed, whenever the waiter is polled.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use loopline_runtime::budget;
-use loopline_runtime::registration::{Direction, WaitKey};
 
-use crate::adapter::Adapter;
-use crate::sys::calls::handler;
-
+use self::events::Events;
 pub use self::kind::SignalKind;
-use self::subscription::Subscription;
 
+mod events;
 mod kind;
 pub(crate) mod subscription;
 
@@ -197,6 +192,54 @@ impl Signals {
         self.events.poll_next(cx).map(|event| event?.ok())
     }
 
+    /// Waits for these too, from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`signals`], or if they were given back; then nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// A signal more, by the source's control:
+    ///
+    /// ```
+    /// use loopline_io::signal::{SignalKind, signals};
+    /// use loopline_runtime::{EventLoop, callback::{self, Next}};
+    ///
+    /// let mut event_loop = EventLoop::<Vec<SignalKind>>::new()?;
+    /// let (signals, control) = callback::controlled(signals([SignalKind::user_defined1()])?);
+    /// event_loop.handle().insert(signals, |kind, _signals, seen| { seen.push(kind); Next::Stop })?;
+    /// control.with(|signals| signals.add_signals([SignalKind::user_defined2()])).unwrap()?;
+    /// # // SAFETY: takes an integer.
+    /// # unsafe { libc::raise(libc::SIGUSR2) };
+    /// let mut seen = Vec::new();
+    /// event_loop.run(&mut seen)?;
+    /// assert_eq!(seen, [SignalKind::user_defined2()]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn add_signals(&mut self, kinds: impl IntoIterator<Item = SignalKind>) -> io::Result<()> {
+        self.events.add(kinds.into_iter().collect())
+    }
+
+    /// Waits for these no more: they do what they did before, unless others wait for them. What came of them
+    /// and was not told is told no more. With none left this waits until some are added.
+    pub fn remove_signals(&mut self, kinds: impl IntoIterator<Item = SignalKind>) {
+        let kinds: Vec<_> = kinds.into_iter().collect();
+        self.events.retain(|kind| !kinds.contains(&kind));
+    }
+
+    /// Waits for exactly these from now on: adds those that are new, and removes the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Signals::add_signals`].
+    pub fn set_signals(&mut self, kinds: impl IntoIterator<Item = SignalKind>) -> io::Result<()> {
+        let kinds: Vec<_> = kinds.into_iter().collect();
+        self.events.add(kinds.clone())?;
+        self.events.retain(|kind| kinds.contains(&kind));
+        Ok(())
+    }
+
     /// Ends the waiting: the signals do what they did before, unless others wait for them. What came
     /// until now is still told, then there are no more.
     pub fn give_back(&mut self) {
@@ -245,96 +288,5 @@ impl Future for CtrlC {
             Err(error) => io::Error::new(error.kind(), error.to_string()),
         };
         Poll::Ready(Err(failed))
-    }
-}
-
-/// What all of them are made of.
-struct Events {
-    adapter: Adapter<Subscription>,
-    awaited: Vec<Awaited>,
-    /// Whose turn it is to be looked at first.
-    turn: usize,
-    given_back: bool,
-}
-
-/// One kind of signal, and what was told of it.
-#[derive(Clone, Copy, Debug)]
-struct Awaited {
-    kind: SignalKind,
-    /// The count that was told.
-    told: u32,
-    /// The last count to tell, once it was given back.
-    last: Option<u32>,
-}
-
-impl Awaited {
-    /// Whether there is news, which is told by this.
-    fn tell(&mut self) -> bool {
-        let now = self.last.unwrap_or_else(|| handler::count(self.kind.as_raw_value()));
-        std::mem::replace(&mut self.told, now) != now
-    }
-}
-
-impl Events {
-    fn new(mut kinds: Vec<SignalKind>) -> io::Result<Self> {
-        kinds.sort_unstable_by_key(SignalKind::as_raw_value);
-        kinds.dedup();
-        let numbers: Vec<_> = kinds.iter().map(SignalKind::as_raw_value).collect();
-        subscription::check(&numbers)?;
-        // The counts from before the handler is there: what comes from then on is news.
-        let awaited = kinds.into_iter().map(|kind| {
-            let told = handler::count(kind.as_raw_value());
-            Awaited { kind, told, last: None }
-        });
-        let awaited = awaited.collect();
-        let adapter = Adapter::new(Subscription::new(numbers)?);
-        // Its pair stays open when it drops, so that does not end the registration.
-        adapter.lend();
-        Ok(Self { adapter, awaited, turn: 0, given_back: false })
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<SignalKind>>> {
-        let Self { adapter, awaited, turn, .. } = self;
-        if self.given_back {
-            let permit = ready!(budget::poll_proceed(cx));
-            permit.spend();
-            return Poll::Ready(tell(awaited, turn).map(Ok));
-        }
-        let key = &mut WaitKey::last_poller();
-        let event = ready!(adapter.poll_io(Direction::Read, key, cx, |subscription| {
-            if let Some(kind) = tell(awaited, turn) {
-                return Ok(kind);
-            }
-            // In this order: a signal after the second look leaves a byte.
-            subscription.drain();
-            tell(awaited, turn).ok_or_else(|| io::ErrorKind::WouldBlock.into())
-        }));
-        Poll::Ready(Some(event))
-    }
-
-    fn give_back(&mut self) {
-        self.adapter.cell().as_ref().give_back();
-        if !std::mem::replace(&mut self.given_back, true) {
-            for awaited in &mut self.awaited {
-                awaited.last = Some(handler::count(awaited.kind.as_raw_value()));
-            }
-        }
-    }
-}
-
-/// Tells the next news, if there is any.
-fn tell(awaited: &mut [Awaited], turn: &mut usize) -> Option<SignalKind> {
-    let kinds = awaited.len();
-    let next = (0..kinds).map(|n| (*turn + n) % kinds).find(|n| awaited[*n].tell())?;
-    *turn = (next + 1) % kinds;
-    Some(awaited[next].kind)
-}
-
-impl fmt::Debug for Events {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Events")
-            .field("awaited", &self.awaited)
-            .field("given_back", &self.given_back)
-            .finish_non_exhaustive()
     }
 }

@@ -58,21 +58,56 @@ impl Subscription {
     /// Subscribes to signals, each listed once.
     pub(crate) fn new(signals: Vec<c_int>) -> io::Result<Self> {
         check(&signals)?;
-        let mut table = table();
-        let pair = table.take_pair()?;
+        let pair = table().take_pair()?;
         // Bytes of its last use.
         pair.drain();
-        let wanted = signals.iter().fold(0, |wanted, signal| wanted | bit(*signal));
+        let mut this = Self { pair, signals: Vec::new(), given_back: Cell::new(false) };
+        this.add(&signals)?;
+        Ok(this)
+    }
+
+    /// Subscribes to more, each listed once and not subscribed to yet: to all of them, or to none.
+    pub(crate) fn add(&mut self, signals: &[c_int]) -> io::Result<()> {
+        check(signals)?;
+        let mut table = table();
+        table.leave_the_parents();
+        if table.process != self.pair.process {
+            return Err(io::Error::other(
+                "this was made before the process was forked: make a new one in the child",
+            ));
+        }
+        let before = self.signals.len();
+        self.signals.extend_from_slice(signals);
         // Before the handlers are in place: the first signal finds it.
-        handler::want(pair.slot, wanted);
+        self.want();
         for (done, signal) in signals.iter().enumerate() {
             if let Err(error) = table.subscribe(*signal) {
                 signals[..done].iter().for_each(|signal| table.unsubscribe(*signal));
-                table.put_back(pair);
+                self.signals.truncate(before);
+                self.want();
                 return Err(error);
             }
         }
-        Ok(Self { pair, signals, given_back: Cell::new(false) })
+        Ok(())
+    }
+
+    /// Ends the subscription to some.
+    pub(crate) fn remove(&mut self, signals: &[c_int]) {
+        if self.given_back.get() || signals.is_empty() {
+            return;
+        }
+        self.signals.retain(|signal| !signals.contains(signal));
+        let mut table = table();
+        if table.process == self.pair.process {
+            self.want();
+        }
+        signals.iter().for_each(|signal| table.unsubscribe(*signal));
+    }
+
+    /// Has the handler tell of what is subscribed to.
+    fn want(&self) {
+        let wanted = self.signals.iter().fold(0, |wanted, signal| wanted | bit(*signal));
+        handler::want(self.pair.slot, wanted);
     }
 
     /// Takes the bytes that the handler wrote.
