@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use loopline::callback::{self, Next, SourceControl};
 use loopline::io::{FdSource, Interest, Readiness, Trigger};
-use loopline::time::Timer;
+use loopline::time::{self, MissedTickBehavior, Timer};
 use loopline::{Control, Handle};
-use support::{closes_clean, event_loop, operations};
+use support::{closes_clean, event_loop, operations, paused};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
@@ -221,4 +221,199 @@ fn two_ends_that_read_write_and_watch_at_random_get_all_bytes_and_both_ends() {
         }
         closes_clean(event_loop);
     }
+}
+
+// contract 42
+#[test]
+fn a_period_that_begins_anew_each_time_does_not_end_until_it_is_left_alone() {
+    let mut event_loop = paused::<Vec<(&str, u128)>>();
+    let handle = event_loop.handle();
+    let start = handle.now();
+    let ms = Duration::from_millis;
+    let (second, again) = callback::controlled(Timer::every(ms(100)));
+    let late = handle.insert(second, move |tick, timer, seen| {
+        seen.push(("second", (tick.now - start).as_millis()));
+        // Not at once: it fires once more.
+        timer.with(|timer| match timer.period() {
+            Some(_) => timer.set_period(None),
+            None => assert_eq!(timer.deadline(), None),
+        });
+        Next::Keep
+    });
+    drop(late.unwrap());
+    let mut ticks = 0;
+    let first = handle.insert(Timer::every(ms(50)), move |tick, timer, seen| {
+        ticks += 1;
+        seen.push(("first", (tick.now - start).as_millis()));
+        assert_eq!(timer.deadline(), Some(tick.now + ms(50)));
+        again.with(|second| second.set_after(second.period().unwrap())).unwrap();
+        if ticks == 3 { Next::Stop } else { Next::Keep }
+    });
+    drop(first.unwrap());
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    let expected =
+        [("first", 50), ("first", 100), ("first", 150), ("second", 250), ("second", 350)];
+    assert_eq!(seen, expected);
+    closes_clean(event_loop);
+}
+
+// contract 42
+#[test]
+fn a_period_that_was_missed_by_far_is_told_once_if_it_may_be_late() {
+    let mut event_loop = paused::<u32>();
+    let timer =
+        Timer::every(Duration::from_millis(10)).missed_tick_behavior(MissedTickBehavior::Delay);
+    let insert = event_loop.handle().insert(timer, |_, _, ticks| {
+        *ticks += 1;
+        Next::Keep
+    });
+    let mut ticks = 0;
+    event_loop.turn(&mut ticks, Duration::ZERO).unwrap();
+    let far = async { time::advance(Duration::from_millis(25)).await };
+    event_loop.run_until(&mut ticks, far).unwrap();
+    event_loop.turn(&mut ticks, Duration::ZERO).unwrap();
+    assert_eq!(ticks, 1);
+    drop(insert.unwrap().cancel());
+    closes_clean(event_loop);
+}
+
+type Log = Vec<&'static str>;
+
+// contract 17
+#[test]
+fn what_is_ended_around_a_wait_is_over_before_the_next_and_the_run_ends_with_it() {
+    let mut event_loop = event_loop::<Log>();
+    let handle = event_loop.handle();
+    let never = Timer::after(Duration::from_secs(100_000));
+    let never = handle.insert(never, |_, _, _| unreachable!("it is closed")).unwrap();
+    let control = never.control();
+    let at_once = handle.insert(Timer::after(Duration::ZERO), |_, _, log: &mut Log| {
+        log.push("timer");
+        Next::Keep
+    });
+    let check = handle.insert(callback::after_park(), move |(), _, log: &mut Log| {
+        log.push("check");
+        assert!(control.cancel() && control.is_finished());
+        Next::Stop
+    });
+    let mut log = Log::new();
+    event_loop.run(&mut log).unwrap();
+    // Timers come after the wait and what stands around it.
+    assert_eq!(log, ["check", "timer"]);
+    assert!(at_once.unwrap().is_finished() && check.unwrap().is_finished());
+    assert!(event_loop.is_finished());
+    closes_clean(event_loop);
+    drop(never);
+}
+
+// contract 16, 17
+#[test]
+fn an_observer_may_begin_and_end_others_of_its_phase_and_the_new_ones_wait_for_the_next_turn() {
+    let mut event_loop = event_loop::<Log>();
+    let handle = event_loop.handle();
+    let idle = handle.insert(callback::idle(), |_, _, _: &mut Log| Next::Keep).unwrap();
+    let other = Rc::new(RefCell::new(None::<Control>));
+    let first = {
+        let other = other.clone();
+        handle.insert(callback::before_park(), move |(), _, log: &mut Log| {
+            log.push("first");
+            match other.take() {
+                // Later in the order of this phase: it was to be told of this very wait.
+                Some(other) => assert!(other.cancel()),
+                None => {
+                    let made = handle.insert(callback::before_park(), |(), _, log: &mut Log| {
+                        log.push("second");
+                        Next::Keep
+                    });
+                    *other.borrow_mut() = Some(made.unwrap().control());
+                }
+            }
+            Next::Keep
+        })
+    };
+    let mut log = Log::new();
+    for _ in 0..6 {
+        event_loop.turn(&mut log, Duration::ZERO).unwrap();
+        log.push("|");
+    }
+    // Each second one is made, joins in that turn, and is ended before the wait of the next.
+    assert_eq!(log, ["|", "first", "|", "first", "|", "first", "|", "first", "|", "first", "|"]);
+    for item in [first.unwrap().control(), idle.control()] {
+        assert!(item.cancel());
+    }
+    if let Some(other) = other.take() {
+        other.cancel();
+    }
+    closes_clean(event_loop);
+}
+
+// contract 22
+#[test]
+fn a_run_that_an_observer_stops_ends_after_its_turn_and_the_next_goes_on_from_there() {
+    let mut event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    let before = handle.insert(callback::before_park(), move |(), _, waits: &mut u32| {
+        *waits += 1;
+        if *waits == 3 {
+            handle.stop();
+        }
+        if *waits == 10 { Next::Stop } else { Next::Keep }
+    });
+    // Keeps the turns from waiting.
+    let timer = handle.insert(
+        callback::idle(),
+        |_, _, waits| {
+            if *waits == 10 { Next::Stop } else { Next::Keep }
+        },
+    );
+    let mut waits = 0;
+    event_loop.run(&mut waits).unwrap();
+    assert_eq!(waits, 3);
+    assert!(!event_loop.is_finished());
+    event_loop.run(&mut waits).unwrap();
+    assert_eq!(waits, 10);
+    assert!(before.unwrap().is_finished() && timer.unwrap().is_finished());
+    assert!(event_loop.is_finished());
+    closes_clean(event_loop);
+}
+
+// contract 12, 15
+#[test]
+fn a_descriptor_whose_source_was_cancelled_is_given_to_another_in_the_same_callback() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let near = Rc::new(near);
+    let mut event_loop = event_loop::<Log>();
+    let handle = event_loop.handle();
+    let first = FdSource::new(near.clone(), Interest::READABLE);
+    let first = handle.insert(first, |event, _, log: &mut Log| {
+        assert!(event.unwrap().readable);
+        log.push("first");
+        Next::Keep
+    });
+    let first = first.unwrap().control();
+    let mut log = Log::new();
+    event_loop.turn(&mut log, Duration::ZERO).unwrap();
+    let (ping, pings) = callback::ping();
+    let change = handle.insert(pings, move |(), _, log: &mut Log| {
+        log.push("change");
+        assert!(first.cancel());
+        let second = FdSource::new(near.clone(), Interest::READABLE);
+        let second = handle.insert(second, |event, source, log: &mut Log| {
+            assert!(event.unwrap().readable);
+            source.try_io(|near| (&**near).read(&mut [0; 8])).unwrap();
+            log.push("second");
+            Next::Stop
+        });
+        drop(second.unwrap());
+        Next::Stop
+    });
+    ping.ping();
+    event_loop.turn(&mut log, Duration::ZERO).unwrap();
+    far.write_all(b"both").unwrap();
+    event_loop.run(&mut log).unwrap();
+    assert_eq!(log, ["change", "second"]);
+    drop(change);
+    closes_clean(event_loop);
 }

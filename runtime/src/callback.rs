@@ -12,7 +12,7 @@
 //! | any future | [`once`] | | by the other end of what it awaits |
 //! | before and after each wait, idle | [`before_park`], [`after_park`], [`idle`] | | |
 //! | messages on this thread | the receivers in [`sync`](crate::sync) | `close`, `try_recv` | clones of the sender |
-//! | descriptor, connections, signal, child | `io::FdSource`, `into_incoming`, `signal`, `into_exit` of `loopline` | each its own | by its control |
+//! | descriptor, connections, signals, child | `io::FdSource`, `into_incoming`, `signal`, `into_exit` of `loopline` | each its own | by its control |
 //! | lines, frames | a codec over a stream: any that is a `Stream` | `try_write` on the stream inside | by its control |
 //! | anything else | any `Stream` | as it is | by its control |
 //!

@@ -1,6 +1,6 @@
 //! `controlled`: a source that others than its callback change while it is inserted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -36,7 +36,11 @@ use crate::wake;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn controlled<Src>(source: Src) -> (Controlled<Src>, SourceControl<Src>) {
-    let place = Rc::new(Place { source: RefCell::new(Some(source)), waker: RefCell::new(None) });
+    let place = Rc::new(Place {
+        source: RefCell::new(Some(source)),
+        waker: RefCell::new(None),
+        taken: Cell::new(false),
+    });
     let control = SourceControl { place: Rc::downgrade(&place) };
     (Controlled { place }, control)
 }
@@ -47,9 +51,26 @@ struct Place<Src> {
     source: RefCell<Option<Src>>,
     /// Of who polled last.
     waker: RefCell<Option<Waker>>,
+    /// Whether its control took the source out for good.
+    taken: Cell<bool>,
 }
 
 impl<Src> Place<Src> {
+    /// Has the source polled again, by whoever polled it last.
+    fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Says why the source is not there.
+    #[cold]
+    #[track_caller]
+    fn missing(&self) -> ! {
+        panic!("{}", if self.taken.get() { TAKEN } else { IN_USE })
+    }
+
     /// Calls `f` with the source, if it is not in use; puts it back also on unwind.
     fn with<R>(&self, f: impl FnOnce(&mut Src) -> R) -> Option<R> {
         struct Back<'a, Src>(&'a Place<Src>, Option<Src>);
@@ -74,20 +95,28 @@ impl<Src> Controlled<Src> {
     ///
     /// # Panics
     ///
-    /// Inside the source's own poll, or inside another call of this or of [`SourceControl::with`].
+    /// Inside the source's own poll, or inside another call of this or of [`SourceControl::with`]; and after
+    /// [`SourceControl::take`].
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&mut Src) -> R) -> R {
-        self.place.with(f).expect(IN_USE)
+        match self.place.with(f) {
+            Some(result) => result,
+            None => self.place.missing(),
+        }
     }
 
     /// Gives the source back; its controls do nothing from then on.
     ///
     /// # Panics
     ///
-    /// Inside a call of [`SourceControl::with`].
+    /// Inside a call of [`SourceControl::with`], and after [`SourceControl::take`].
     #[track_caller]
     pub fn into_inner(self) -> Src {
-        self.place.source.borrow_mut().take().expect(IN_USE)
+        let source = self.place.source.borrow_mut().take();
+        match source {
+            Some(source) => source,
+            None => self.place.missing(),
+        }
     }
 }
 
@@ -103,6 +132,7 @@ impl<Src: Stream + Unpin> Controlled<Src> {
 }
 
 const IN_USE: &str = "the source is in use: it is being polled, or changed already";
+const TAKEN: &str = "the source was taken out by its control";
 
 impl<Src> Unpin for Controlled<Src> {}
 
@@ -114,6 +144,9 @@ impl<Src: Stream + Unpin> Stream for Controlled<Src> {
         let waker = wake::copy(cx.waker());
         let old = self.place.waker.replace(Some(waker));
         drop(old);
+        if self.place.taken.get() {
+            return Poll::Ready(None);
+        }
         self.place.with(|source| Pin::new(source).poll_next(cx)).expect(IN_USE)
     }
 
@@ -136,12 +169,9 @@ impl<Src> SourceControl<Src> {
     /// Inside the source's own poll, or inside another call of this.
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&mut Src) -> R) -> Option<R> {
-        let place = self.place.upgrade()?;
+        let place = self.place.upgrade().filter(|place| !place.taken.get())?;
         let result = place.with(f).expect(IN_USE);
-        let waker = place.waker.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        place.wake();
         Some(result)
     }
 
@@ -165,6 +195,38 @@ impl<Src> SourceControl<Src> {
             (None, None) => unreachable!("it went into the place of the old one"),
         }
     }
+
+    /// Takes the source out: its item hears of no event any more, and ends. `None` if the source is gone.
+    ///
+    /// # Panics
+    ///
+    /// As [`SourceControl::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loopline_runtime::{EventLoop, callback::{self, Next}};
+    ///
+    /// let mut event_loop = EventLoop::<Vec<u32>>::new()?;
+    /// let (sender, messages) = callback::channel();
+    /// let (messages, control) = callback::controlled(messages);
+    /// event_loop.handle().insert(messages, |n, _source, seen| { seen.push(n); Next::Keep })?;
+    /// sender.send(1).unwrap();
+    /// let mut messages = control.take().expect("it is inserted");
+    /// let mut seen = Vec::new();
+    /// event_loop.run(&mut seen)?; // nothing is left on it
+    /// assert!(seen.is_empty());
+    /// assert_eq!(messages.try_next(), Some(1)); // to be inserted again, or read to the end
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take(&self) -> Option<Src> {
+        let place = self.place.upgrade().filter(|place| !place.taken.get())?;
+        let source = place.source.borrow_mut().take().expect(IN_USE);
+        place.taken.set(true);
+        place.wake();
+        Some(source)
+    }
 }
 
 impl<Src> Clone for SourceControl<Src> {
@@ -181,6 +243,8 @@ impl<Src: fmt::Debug> fmt::Debug for Controlled<Src> {
 
 impl<Src> fmt::Debug for SourceControl<Src> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceControl").field("gone", &(self.place.strong_count() == 0)).finish()
+        let place = self.place.upgrade();
+        let gone = place.is_none_or(|place| place.taken.get());
+        f.debug_struct("SourceControl").field("gone", &gone).finish()
     }
 }

@@ -141,8 +141,10 @@ impl<S: 'static> EventLoop<S> {
         &self.shared
     }
 
-    /// Whether `run` would return at once.
-    pub(crate) fn is_finished(&self) -> bool {
+    /// Whether [`EventLoop::run`] would return at once: no item is left that it waits for. For loops of one's own
+    /// around [`EventLoop::turn`].
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
         // One that was asked to stop has a turn before it.
         !self.shared.stop.get() && is_over(&self.shared)
     }

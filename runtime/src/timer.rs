@@ -179,6 +179,28 @@ impl Timer {
         self.due = Some(Due::At(deadline));
     }
 
+    /// Returns when it is due next. `None` if it is never due, or has a duration that does not count yet, as
+    /// it was not polled since that was set.
+    ///
+    /// Of a timer of the boot clock that is by the loop's clock, as if no suspension came before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.due? {
+            Due::After(_) => None,
+            Due::At(deadline) => Some(deadline),
+            Due::Armed if self.deadline == NEVER => None,
+            Due::Armed => with_loop(self.alarm.as_ref()?.loop_id(), |shared| {
+                shared.map(|shared| shared.clock.instant(self.deadline))
+            }),
+        }
+    }
+
+    /// Returns the period, if it has one.
+    #[must_use]
+    pub fn period(&self) -> Option<Duration> {
+        self.period.map(Duration::from_nanos)
+    }
+
     /// Sets the period that counts from the next time it fires; `None`: it fires once more.
     ///
     /// # Panics
