@@ -15,6 +15,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
@@ -101,7 +102,7 @@ impl<T: Headed> Counted<T> {
         self,
         unsize: impl FnOnce(NonNull<T>) -> NonNull<U>,
     ) -> Counted<U> {
-        let this = std::mem::ManuallyDrop::new(self);
+        let this = ManuallyDrop::new(self);
         Counted { value: unsize(this.value), _owns: PhantomData }
     }
 }
@@ -131,7 +132,7 @@ impl<T: ?Sized + Headed> Counted<T> {
         if self.is_last() {
             return Some(self);
         }
-        let this = std::mem::ManuallyDrop::new(self);
+        let this = ManuallyDrop::new(self);
         this.count().set(this.count().get() - 1);
         None
     }
@@ -226,16 +227,32 @@ struct Blocks {
     /// How many bytes are in the lists.
     kept: Cell<usize>,
     /// How many may be.
-    most: usize,
+    most: Cell<usize>,
 }
 
 thread_local! {
-    static BLOCKS: Blocks = const { Blocks::new(KEPT) };
+    /// Without a destructor, so that nobody has to ask whether it ran.
+    static BLOCKS: ManuallyDrop<Blocks> = const { ManuallyDrop::new(Blocks::new(KEPT)) };
+    static CLOSES: Closes = const { Closes };
+}
+
+/// Frees what the thread keeps when it ends; nothing is kept from then on.
+struct Closes;
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        // Gone before: only where thread-locals are the system library's. What was in it is lost.
+        let _ = BLOCKS.try_with(|blocks| blocks.close());
+    }
 }
 
 impl Blocks {
     const fn new(most: usize) -> Self {
-        Self { lists: [const { Cell::new(ptr::null_mut()) }; LISTS], kept: Cell::new(0), most }
+        Self {
+            lists: [const { Cell::new(ptr::null_mut()) }; LISTS],
+            kept: Cell::new(0),
+            most: Cell::new(most),
+        }
     }
 
     /// Returns the list for blocks of this layout.
@@ -267,7 +284,7 @@ impl Blocks {
     unsafe fn keep(&self, block: NonNull<u8>, layout: Layout) -> bool {
         let kept = self.kept.get() + layout.size();
         match self.list(layout) {
-            Some(list) if kept <= self.most => {
+            Some(list) if kept <= self.most.get() => {
                 let free = block.cast::<Free>();
                 // SAFETY: the caller's: at least one word, aligned, and nobody else's.
                 unsafe { free.write(Free { next: list.get() }) };
@@ -280,8 +297,10 @@ impl Blocks {
     }
 }
 
-impl Drop for Blocks {
-    fn drop(&mut self) {
+impl Blocks {
+    /// Frees what is kept, and keeps nothing from now on.
+    fn close(&self) {
+        self.most.set(0);
         for words in 1..=LISTS {
             let layout = Layout::array::<usize>(words).expect("a small one");
             while let Some(block) = self.take(layout) {
@@ -302,6 +321,8 @@ fn take(layout: Layout) -> NonNull<u8> {
 
 #[inline(never)]
 fn allocate(layout: Layout) -> NonNull<u8> {
+    // Here, as what is kept was allocated. An error: it ran, so nothing will be kept.
+    let _ = CLOSES.try_with(|_| ());
     assert_ne!(layout.size(), 0);
     // SAFETY: the size is not zero.
     let block = unsafe { alloc(layout) };

@@ -106,7 +106,16 @@ fn a_block_that_was_given_up_is_the_next_one_of_its_size() {
     // SAFETY: as above.
     assert!(unsafe { blocks.keep(small, layout(3)) });
     assert_eq!(blocks.kept.get(), 7 * WORD);
-    // The rest is freed with the lists.
+    blocks.close();
+    assert_eq!(
+        (blocks.kept.get(), blocks.take(layout(3)), blocks.take(layout(4))),
+        (0, None, None)
+    );
+    let last = allocate(layout(3));
+    // SAFETY: as above.
+    assert!(!unsafe { blocks.keep(last, layout(3)) }, "closed");
+    // SAFETY: the same, and it is in no list.
+    unsafe { dealloc(last.as_ptr(), layout(3)) };
 }
 
 #[test]
@@ -128,6 +137,7 @@ fn no_more_is_kept_than_was_said_and_nothing_of_another_kind() {
         })
         .collect();
     assert_eq!(kept, [true, false, true, false, false]);
+    blocks.close();
 }
 
 #[test]
@@ -161,4 +171,5 @@ fn random_values_come_and_go_in_lists_that_are_never_mixed_up() {
         // SAFETY: allocated with this layout, and used by nobody.
         unsafe { dealloc(block.as_ptr(), layout(words)) };
     }
+    blocks.close();
 }
