@@ -201,3 +201,6 @@ impl<F: Future> Drop for Task<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
