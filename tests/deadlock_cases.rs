@@ -366,12 +366,12 @@ fn child_of(test: &str) -> std::process::Command {
 fn main_is_never_a_guest() {
     #[loopline::main]
     async fn main_of_a_program() {
-        std::future::pending().await
+        pending().await
     }
     let me = "main_is_never_a_guest";
     if std::env::var("LOOPLINE_TEST_CHILD").is_ok_and(|name| name == me) {
         std::thread::spawn(|| {
-            std::thread::sleep(std::time::Duration::from_secs(20));
+            std::thread::sleep(Duration::from_secs(20));
             std::process::exit(9);
         });
         main_of_a_program();
