@@ -145,8 +145,9 @@ impl<Place> Alarm<Place> {
             if shared.timers.borrow().is_fired(key) {
                 // Its waker is gone: arm anew at the next poll.
                 self.key = None;
-                let waker = shared.timers.borrow_mut().remove(key);
-                drop(waker);
+                if !shared.timers.borrow_mut().leave(key) {
+                    remove_now(self.loop_id, key);
+                }
             } else {
                 shared.timers.borrow_mut().reset(key, deadline);
                 shared.tell_deadline(deadline);

@@ -11,35 +11,37 @@ use super::heap::Heap;
 use super::nodes::{Node, Nodes, Place, TimerKey};
 use super::{KEPT, Timers, Waiter};
 
-/// So many nodes are left in their places at most.
+/// So many nodes are left where they are at most.
 const MOST: usize = 32;
 
 /// Nodes whose timers are removed.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving {
-    /// The first `len` are nodes that leave, the rest is stale.
+    /// Those from `left` to `room` leave, the last one first; the rest is stale.
     nodes: [u32; MOST],
-    /// How many leave.
-    len: usize,
+    /// So many more may be noted.
+    left: usize,
+    /// So many may be noted in all.
+    room: usize,
 }
 
 impl Leaving {
     pub(super) const fn new() -> Self {
-        Self { nodes: [0; MOST], len: 0 }
+        Self { nodes: [0; MOST], left: MOST, room: MOST }
     }
 
     /// Counts those that leave.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.room - self.left
     }
 
     /// Notes one more. False if there is no room for it.
     #[inline]
     fn note(&mut self, node: u32) -> bool {
-        let Some(place) = self.nodes.get_mut(self.len) else { return false };
-        *place = node;
-        self.len += 1;
+        let at = self.left.wrapping_sub(1);
+        let Some(place) = self.nodes.get_mut(at) else { return false };
+        (*place, self.left) = (node, at);
         true
     }
 }
@@ -79,7 +81,7 @@ impl Timers {
     /// Cuts out what is leaving.
     #[inline]
     pub(crate) fn settle(&mut self) {
-        if self.leaving.len != 0 {
+        if self.leaving.len() != 0 {
             self.let_go();
         }
     }
@@ -87,12 +89,16 @@ impl Timers {
     /// `settle`, when there may be something.
     #[inline(never)]
     pub(super) fn let_go(&mut self) {
-        for nth in 0..core::mem::take(&mut self.leaving.len) {
-            let node = self.leaving.nodes[nth];
+        let is_burst = self.nodes.capacity() > KEPT;
+        let Leaving { nodes, left, room } = self.leaving;
+        for &node in nodes[left..room].iter().rev() {
             self.unfile(node);
             self.nodes.free(node);
         }
-        if self.nodes.len() == 0 {
+        // The last of a burst is removed at once: its memory goes with it.
+        let room = if is_burst { self.nodes.len().saturating_sub(1).min(MOST) } else { MOST };
+        (self.leaving.left, self.leaving.room) = (room, room);
+        if is_burst && self.nodes.len() == 0 {
             self.release_buffers();
         }
     }
@@ -128,9 +134,6 @@ impl Timers {
     /// Gives a burst's memory back, after the last timer went.
     fn release_buffers(&mut self) {
         debug_assert!(self.heap.first().is_none() && self.held.is_empty(), "One Place");
-        if self.nodes.capacity() <= KEPT {
-            return;
-        }
         self.wheel.release();
         self.nodes = Nodes::new();
         self.heap = Heap::new();

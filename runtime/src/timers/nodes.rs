@@ -1,4 +1,4 @@
-//! The nodes. All timers in one vector, the free ones in a list; a key is an index.
+//! The nodes. All timers in one vector; a key is an index.
 //!
 //! Not the `slab` crate: its `insert` and `remove` move a whole node through the stack, and each
 //! access asks for the entry's kind. Here the fields are written where they stay: an insert and a
@@ -61,7 +61,7 @@ pub(super) struct Node {
     pub(super) seq: u64,
     /// The word of the item that is woken, or the place in `Nodes::foreign`.
     waiter: usize,
-    /// The index in the bucket, in the heap or in `Timers::held`. Free: the next free node. Stale elsewhere.
+    /// The index in the bucket, in the heap or in `Timers::held`. Stale elsewhere.
     pub(super) index: u32,
     /// The bucket's number. Stale elsewhere.
     pub(super) bucket: u16,
@@ -104,7 +104,7 @@ pub(super) enum Place {
     Unfiled,
     /// Nowhere: it has fired and waits for its owner.
     Fired,
-    /// In the list of free nodes: no timer.
+    /// In `Nodes::free`: no timer.
     Free,
 }
 
@@ -115,22 +115,21 @@ pub(super) struct Nodes {
     all: Vec<Node>,
     /// The wakers that are not ours.
     foreign: Slab<Waker>,
-    /// First free node, `NIL` if there is none.
-    free: u32,
-    /// How many of `all` are timers.
-    len: u32,
+    /// The free nodes. Not a list through them: after many timers have gone their order is any, and
+    /// each insertion would wait for the node that names the next.
+    free: Vec<u32>,
 }
 
 impl Nodes {
     /// Makes an empty set; allocates nothing.
     pub(super) fn new() -> Self {
-        Self { all: Vec::new(), foreign: Slab::new(), free: NIL, len: 0 }
+        Self { all: Vec::new(), foreign: Slab::new(), free: Vec::new() }
     }
 
     /// Counts the timers.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.len as usize
+        self.all.len() - self.free.len()
     }
 
     /// Counts the nodes that memory is held for.
@@ -142,16 +141,16 @@ impl Nodes {
     /// Returns the node that the next timer gets, unless none is free.
     #[inline]
     pub(super) fn first_free(&self) -> Option<u32> {
-        (self.free != NIL).then_some(self.free)
+        self.free.last().copied()
     }
 
     /// Makes a timer of the first free node.
     #[inline]
     pub(super) fn take_free(&mut self, key: u32, node: Node) {
         let place = &mut self.all[key as usize];
-        debug_assert!(self.free == key && place.place == Place::Free, "a timer in the free list");
-        self.free = place.index;
-        self.len += 1;
+        debug_assert!(place.place == Place::Free, "a timer among the free nodes");
+        let free = self.free.pop();
+        debug_assert_eq!(free, Some(key));
         *place = node;
     }
 
@@ -164,7 +163,6 @@ impl Nodes {
         let key = self.all.len();
         assert!(key < MOST, "too many timers: remove some before adding more");
         self.all.push(node);
-        self.len += 1;
         key as u32
     }
 
@@ -221,9 +219,7 @@ impl Nodes {
         let node = &mut self.all[key as usize];
         debug_assert!(node.wakes != Wakes::Foreign, "a waker that is not handed out");
         node.place = Place::Free;
-        node.index = self.free;
-        self.free = key;
-        self.len -= 1;
+        self.free.push(key);
     }
 }
 

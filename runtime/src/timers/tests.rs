@@ -259,16 +259,30 @@ fn a_timer_that_is_leaving_neither_counts_nor_fires_nor_sets_a_deadline() {
 
 // contract 45
 #[test]
-fn few_timers_are_leaving_at_a_time_and_none_after_a_turn_began() {
+fn few_timers_are_leaving_at_a_time_and_none_once_a_turn_began() {
     let mut timers = Timers::new();
     let keys = Vec::from_iter((0..10_000).map(|_| timers.insert(1 << 40, nobody())));
-    for key in keys {
+    for (nth, key) in keys.into_iter().enumerate() {
         cancel(&mut timers, key);
         assert!(timers.nodes.len() <= timers.len() + 32);
+        if nth % 50 == 0 {
+            timers.begin_turn(5);
+            assert_eq!(timers.nodes.len(), timers.len());
+        }
     }
-    timers.begin_turn(5);
-    assert_eq!(timers.nodes.len(), 0);
-    assert!(timers.nodes.capacity() <= KEPT && timers.wheel.capacity() == (0, 0));
+}
+
+// contract 45
+#[test]
+fn the_last_of_a_burst_to_be_cancelled_takes_its_memory_along() {
+    for others in [0, 1, 31, 32, 33, 1_000] {
+        let mut timers = Timers::new();
+        let stay = Vec::from_iter((0..others).map(|_| timers.insert(1 << 41, nobody())));
+        let keys = Vec::from_iter((0..10_000).map(|_| timers.insert(1 << 40, nobody())));
+        keys.into_iter().chain(stay).for_each(|key| cancel(&mut timers, key));
+        assert_eq!((timers.nodes.len(), timers.nodes.capacity()), (0, 0));
+        assert_eq!(timers.wheel.capacity(), (0, 0));
+    }
 }
 
 // contract 45, fault 76
