@@ -85,22 +85,25 @@ impl<Place> Alarm<Place> {
         cx: &Context<'_>,
         has_come: impl Fn(Nanos, &LoopClock) -> bool,
     ) -> Poll<()> {
-        // The first poll of nearly all: in a turn of its loop, by an item, and not due.
-        let armed = in_turn_of(self.loop_id, |shared| {
-            let word = wake::word_of(cx.waker())?;
-            if self.key.is_some()
-                || shared.life.get() == Life::Gone
-                || has_come(self.deadline, &shared.clock)
-            {
+        // Nearly all polls: in a turn of its loop; the first, by an item and not due, or one that has fired.
+        let polled = in_turn_of(self.loop_id, |shared| {
+            if shared.life.get() == Life::Gone {
                 return None;
             }
-            Some(shared.timers.borrow_mut().insert_item(self.deadline, word))
+            if let Some(key) = self.key {
+                return shared.timers.borrow().is_fired(key).then_some(Poll::Ready(()));
+            }
+            if has_come(self.deadline, &shared.clock) {
+                return None;
+            }
+            let word = wake::word_of(cx.waker())?;
+            self.key = Some(shared.timers.borrow_mut().insert_item(self.deadline, word));
+            Some(Poll::Pending)
         });
-        if let Some(Some(key)) = armed {
-            self.key = Some(key);
-            return Poll::Pending;
+        match polled {
+            Some(Some(polled)) => polled,
+            _ => self.poll_any(cx, has_come),
         }
-        self.poll_any(cx, has_come)
     }
 
     /// `poll_unless`, in all other cases.

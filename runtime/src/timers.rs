@@ -1,8 +1,8 @@
 //! The timers. A hierarchical wheel in front of an exact heap: deadline in, waker out.
 //!
-//! Who talks to it: the turn (`next_deadline` before it parks, `begin_turn` and `pop_due` when it
-//! collects) and the timer futures (`insert`, `reset`, `set_waker`, `remove`). It knows only
-//! `core::task::Waker`. Absent on purpose: clocks (time is an argument, `u64` nanoseconds since the
+//! Who talks to it: the turn (`next_deadline` before it parks, `begin_turn` and `fire` when it
+//! collects) and the timer futures (`insert`, `reset`, `set_waiter`, `leave`, `remove`). It knows only
+//! `core::task::Waker`, and words that stand for one. Absent on purpose: clocks (time is an argument, `u64` nanoseconds since the
 //! loop's epoch), tasks and callbacks. No waker is called or dropped here: each is handed out.
 //!
 //! A far timer waits in a bucket of the wheel, where inserting and removing it cost a few stores
@@ -171,7 +171,7 @@ impl Timers {
         self.nodes.take_waiters()
     }
 
-    /// Returns a time, no later than the earliest deadline, at which `pop_due` must be called;
+    /// Returns a time, no later than the earliest deadline, at which `fire` must be called;
     /// `None` if nothing can fire. Early only for a crowded bucket or after a later reset.
     #[inline]
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
@@ -194,19 +194,41 @@ impl Timers {
         self.seq
     }
 
-    /// Fires the first timer, by `(deadline, seq)`, that is due at `now` and older than `mark`, and
-    /// hands its waker out. `None` if there is none.
+    /// Fires the first timers, by `(deadline, seq)`, that are due at `now` and older than `mark`, and hands
+    /// out who is woken: of items as many words as there is place for, up to a foreign waker, before which
+    /// no later timer fires. Fewer words and no waker: there is no more.
     ///
-    /// A due timer without a waker is marked as fired and passed over. A `now` before the latest
+    /// A due timer without a waiter is marked as fired and passed over. A `now` before the latest
     /// one seen counts as that one.
-    #[inline]
-    pub(crate) fn pop_due(&mut self, now: u64, mark: u64) -> Option<Waiter> {
+    pub(crate) fn fire(
+        &mut self,
+        now: u64,
+        mark: u64,
+        words: &mut [usize],
+    ) -> (usize, Option<Waker>) {
         self.settle();
         self.advance_to(now);
-        if self.nodes.len() == 0 { None } else { self.fire_one(mark) }
+        for (nth, place) in words.iter_mut().enumerate() {
+            match self.fire_one(mark) {
+                Some(Waiter::Item(word)) => *place = word,
+                Some(Waiter::Foreign(waker)) => return (nth, Some(waker)),
+                None => return (nth, None),
+            }
+        }
+        (words.len(), None)
     }
 
-    /// Tells whether `pop_due(now, self.mark())` would fire a timer.
+    /// Fires one timer, as `fire` does.
+    #[cfg(test)]
+    pub(crate) fn pop_due(&mut self, now: u64, mark: u64) -> Option<Waiter> {
+        let mut word = [0];
+        match self.fire(now, mark, &mut word) {
+            (_, Some(waker)) => Some(Waiter::Foreign(waker)),
+            (taken, None) => (taken == 1).then(|| Waiter::Item(word[0])),
+        }
+    }
+
+    /// Tells whether `fire` would fire a timer that is older than now.
     #[inline]
     pub(crate) fn is_due(&mut self, now: u64) -> bool {
         self.settle();
@@ -299,7 +321,8 @@ impl Timers {
         }
     }
 
-    /// `pop_due`, when there are timers and the wheel shows `now`.
+    /// Fires one timer, when the wheel shows `now`.
+    #[inline]
     fn fire_one(&mut self, mark: u64) -> Option<Waiter> {
         // Bounded: each round fires a timer that is due or passes over it, and none is added.
         loop {

@@ -13,7 +13,6 @@ use crate::config::{add, raise};
 use crate::phases::Phase;
 use crate::run_queue::{MAIL, NONE, ROOT};
 use crate::shared::{Life, Root, Shared};
-use crate::timers::Waiter;
 use crate::wake;
 
 mod run;
@@ -248,9 +247,8 @@ fn collect_events(shared: &Shared) {
 
 /// Wakes who waits for a deadline that is due at the turn's start and was set before the mark, in order.
 fn fire_timers(shared: &Shared, now: Nanos, mark: u64) {
-    let first = shared.timers.borrow_mut().pop_due(now, mark);
-    if first.is_some() {
-        fire_due(shared, first, now, mark);
+    if shared.timers.borrow_mut().is_due(now) {
+        fire_due(shared, now, mark);
     }
 }
 
@@ -260,38 +258,27 @@ const TOGETHER: usize = 16;
 /// First takes timers, then wakes who waits. Of many hardly a slot or an item is in the cache; and what is
 /// asked for in a short loop, by one after the other, comes at once. (100,000 timers: a sixth less.)
 #[inline(never)]
-fn fire_due(shared: &Shared, mut first: Option<Waiter>, now: Nanos, mark: u64) {
+fn fire_due(shared: &Shared, now: Nanos, mark: u64) {
     let mut left = shared.config.turn_items;
     // Bounded: each round takes a timer, or is the last one.
     while left != 0 {
-        let (mut words, mut taken, mut foreign) = ([0; TOGETHER], 0, None);
-        let mut timers = shared.timers.borrow_mut();
-        let most = TOGETHER.min(left);
-        while taken < most {
-            let due = first.take().or_else(|| timers.pop_due(now, mark));
-            let Some(waiter) = due else {
-                left = taken;
-                break;
-            };
-            match waiter {
-                Waiter::Item(word) => words[taken] = word,
-                Waiter::Foreign(waiter) => {
-                    // It runs code of its own, which may change the timers after it.
-                    foreign = Some(waiter);
-                    break;
-                }
-            }
-            taken += 1;
-        }
-        drop(timers);
+        let mut words = [0; TOGETHER];
+        let words = &mut words[..TOGETHER.min(left)];
+        let (taken, foreign) = shared.timers.borrow_mut().fire(now, mark, words);
+        let is_last = taken < words.len();
         left -= taken;
         words[..taken].iter().for_each(|&word| shared.home.wake_word(word));
         if taken > 1 {
             words[..taken].iter().for_each(|&word| shared.fetch(wake::slot_of(word)));
         }
-        if let Some(waiter) = foreign {
-            left -= 1;
-            shared.wake_waiter(waiter);
+        match foreign {
+            // Unborrowed Call: it runs code of its own, which may change the timers after it.
+            Some(waiter) => {
+                left -= 1;
+                shared.wake_waiter(waiter);
+            }
+            None if is_last => return,
+            None => {}
         }
     }
 }

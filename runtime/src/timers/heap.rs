@@ -79,9 +79,7 @@ impl Heap {
             let first = at * ARITY + 1;
             let end = self.entries.len().min(first + ARITY);
             let Some(children) = self.entries.get(first..end) else { return at };
-            let Some((nth, &least)) = children.iter().enumerate().min_by_key(|c| c.1.rank()) else {
-                return at;
-            };
+            let Some((nth, least)) = first_of(children) else { return at };
             if entry.rank() <= least.rank() {
                 return at;
             }
@@ -113,4 +111,17 @@ impl Heap {
         let node = &mut nodes[entry.key];
         (node.place, node.index) = (Place::Heap, at as u32);
     }
+}
+
+/// Finds the earliest of siblings, and its place among them.
+#[inline]
+fn first_of(siblings: &[Entry]) -> Option<(usize, Entry)> {
+    let &[a, b, c, d] = siblings else {
+        let first = siblings.iter().copied().enumerate();
+        return first.min_by_key(|(_, entry)| entry.rank());
+    };
+    // Nearly always: two pairs, then who is left.
+    let one = if b.rank() < a.rank() { (1, b) } else { (0, a) };
+    let other = if d.rank() < c.rank() { (3, d) } else { (2, c) };
+    Some(if other.1.rank() < one.1.rank() { other } else { one })
 }

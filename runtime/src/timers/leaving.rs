@@ -2,8 +2,8 @@
 //!
 //! Of a million timers neither the node nor its entry in the bucket is in the cache, and a task that
 //! cancels one of them waits for both, one after the other. A short loop over several asks for all of
-//! them at once. So a removal notes the node and no more; who looks for a timer to fire, for the time,
-//! or for a free node that is not there, settles first, and so does each turn.
+//! them at once. So a removal notes the node and no more; whoever looks for a deadline or for a timer to
+//! fire settles first, and so does each turn.
 
 use core::task::Waker;
 
@@ -47,8 +47,8 @@ impl Leaving {
 }
 
 impl Timers {
-    /// Removes a timer by and by: it never fires, and its memory is free in this turn yet. False, and
-    /// nothing done, if `remove` must be called.
+    /// Removes a timer by and by: it never fires, and its memory is free once the next turn began. False,
+    /// and nothing done, if `remove` must be called.
     #[inline]
     pub(crate) fn leave(&mut self, key: TimerKey) -> bool {
         !key.is_foreign() && self.leaving.note(key.node())
