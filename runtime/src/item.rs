@@ -85,7 +85,7 @@ pub(crate) struct Header {
     pub(crate) state: Cell<State>,
     /// The loop's number, which a later loop may have: see `current::with_owner`.
     pub(crate) loop_number: u16,
-    slot: SlotAndFlags,
+    slot: Cell<SlotAndFlags>,
     pub(crate) id: TaskId,
     /// Who awaits the handle.
     waiter: Cell<Option<Waker>>,
@@ -106,7 +106,7 @@ impl Header {
         Self {
             count: Count::new(),
             state: Cell::new(State::Future),
-            slot,
+            slot: Cell::new(slot),
             id,
             loop_number,
             waiter: Cell::new(None),
@@ -117,23 +117,30 @@ impl Header {
     /// Its number in the run queue; stale once it ended.
     #[inline]
     pub(crate) fn slot(&self) -> u32 {
-        self.slot.0 & SlotAndFlags::SLOT
+        self.slot.get().0 & SlotAndFlags::SLOT
     }
 
     /// Whether `run` ends without it.
     #[inline]
     pub(crate) fn is_background(&self) -> bool {
-        self.slot.0 & SlotAndFlags::BACKGROUND != 0
+        self.slot.get().0 & SlotAndFlags::BACKGROUND != 0
+    }
+
+    /// Says whether `run` ends without it.
+    pub(crate) fn set_background(&self, background: bool) {
+        let others = self.slot.get().0 & !SlotAndFlags::BACKGROUND;
+        let flag = if background { SlotAndFlags::BACKGROUND } else { 0 };
+        self.slot.set(SlotAndFlags(others | flag));
     }
 
     /// Whether it stands for a child of a scope.
     pub(crate) fn is_child(&self) -> bool {
-        self.slot.0 & SlotAndFlags::CHILD != 0
+        self.slot.get().0 & SlotAndFlags::CHILD != 0
     }
 
     #[inline]
     fn is_labelled(&self) -> bool {
-        self.slot.0 & SlotAndFlags::LABELLED != 0
+        self.slot.get().0 & SlotAndFlags::LABELLED != 0
     }
 
     pub(crate) fn label(&self) -> Option<Cow<'static, str>> {

@@ -233,7 +233,7 @@ impl Shared {
 
     /// Wakes who waits for items to end.
     #[cold]
-    fn wake_drained(&self) {
+    pub(crate) fn wake_drained(&self) {
         let waiters = self.drained.take();
         waiters.into_iter().for_each(|waiter| self.wake_waiter(waiter));
     }

@@ -311,6 +311,29 @@ impl Control {
         })
     }
 
+    /// Lets `run` end while the item is alive, or has it wait for the item again: what
+    /// [`ItemBuilder::background`](crate::ItemBuilder::background) says from the start. Not for a child of a
+    /// scope, which its scope waits for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loopline_runtime::{EventLoop, callback::Next, time::Timer};
+    /// use std::time::Duration;
+    ///
+    /// let mut event_loop = EventLoop::<()>::new()?;
+    /// let beat = Timer::every(Duration::from_secs(3600));
+    /// let beat = event_loop.handle().insert(beat, |_, _, ()| Next::Keep)?;
+    /// beat.control().set_background(true);
+    /// event_loop.run(&mut ())?; // nothing else is there to wait for
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_background(self, background: bool) -> bool {
+        with_loop(self.loop_id, |shared| {
+            shared.is_some_and(|s| s.set_background(self.slot, self.id, background))
+        })
+    }
+
     /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile.
     pub fn pause(self) -> bool {
         with_loop(self.loop_id, |shared| match shared {

@@ -109,6 +109,7 @@ mod timer;
 mod yield_now;
 
 // One loop: its insides, how the thread finds it, what happens to its items.
+mod background;
 mod current;
 mod deadlock;
 mod hosting;

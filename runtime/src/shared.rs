@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) live: Cell<usize>,
     /// Items alive that do not keep `run` going. The others are not counted: they are most.
     pub(crate) background: Cell<usize>,
+    /// Items that were being polled when they became background, or ceased to be.
+    pub(crate) regrouped: RefCell<Vec<(u32, TaskId, bool)>>,
     /// Children of scopes alive.
     pub(crate) children: Cell<usize>,
     /// The children being polled now, each inside the one before.
@@ -207,6 +209,7 @@ impl Shared {
             running: Running::new(),
             live: Cell::new(0),
             background: Cell::new(0),
+            regrouped: RefCell::default(),
             children: Cell::new(0),
             polled_children: RefCell::default(),
             next_id: Cell::new(0),

@@ -114,6 +114,7 @@ impl Shared {
 
     /// Whether nothing is left that a graceful end waits for.
     fn is_drained(&self) -> bool {
+        self.regroup();
         let most = self.askers.borrow().len();
         // Items are looked at only when they may be all there are.
         self.foreground() <= most && self.children.get() <= most && self.kept().is_empty()

@@ -73,6 +73,7 @@ pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Re
 
 /// Whether nothing is left that a run without a future of its own should go on for.
 pub(crate) fn is_over(shared: &Shared) -> bool {
+    shared.regroup();
     // In this order: a remote sends before it drops. After a graceful end none can bring anything.
     shared.foreground() == 0
         && (shared.life.get() != Life::Open || !shared.remotes.any() && shared.mailbox.is_empty())
