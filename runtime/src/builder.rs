@@ -143,7 +143,7 @@ impl<S: 'static> Builder<S> {
     ///
     /// Each time is reported once, and again as it doubles; [`Stats::blocked`](crate::Stats::blocked) counts
     /// them. Time is the system's, whatever the loop's clock is, and does not count while the process is
-    /// stopped. It costs a poll one instruction; the thread sleeps while the loop does, and holds up no
+    /// stopped. It costs a poll four instructions; the thread sleeps while the loop does, and holds up no
     /// exit.
     ///
     /// # Examples
