@@ -286,15 +286,16 @@ impl Reactor {
         let claim = self.poller.claim(number)?;
         let generation = self.generation.get();
         self.generation.set(generation.wrapping_add(1));
-        let index = self.sources.borrow().vacant_key();
-        let token = pack(index, generation);
-        let number = number.unwrap_or(-1);
-        let entry = Entry { token, ledger: ledger.clone(), number, _claim: claim };
-        self.sources.borrow_mut().insert(entry);
+        let mut sources = self.sources.borrow_mut();
+        let vacant = sources.vacant_entry();
+        let index = vacant.key();
         if index >= (1 << INDEX_BITS) - 2 {
-            self.sources.borrow_mut().remove(index);
             return Err(io::Error::other("too many sources are registered with this event loop"));
         }
+        let token = pack(index, generation);
+        let number = number.unwrap_or(-1);
+        vacant.insert(Entry { token, ledger: ledger.clone(), number, _claim: claim });
+        drop(sources);
         let token = Token(token);
         match self.poller.with_registry(|registry| register(registry, token)) {
             Ok(()) => {
@@ -317,9 +318,8 @@ impl Reactor {
         self.poller.with_registry(f)
     }
 
-    /// Forgets a source; its late events hit nobody. Returns whether its descriptor is its own still.
-    pub(crate) fn forget(&self, token: Token) -> bool {
-        let owns = self.owns(token);
+    /// Forgets a source; its late events hit nobody.
+    pub(crate) fn forget(&self, token: Token) {
         let index = token.0 & ((1 << INDEX_BITS) - 1);
         let mut sources = self.sources.borrow_mut();
         if sources.get(index).is_some_and(|entry| token.0 == entry.token) {
@@ -327,7 +327,6 @@ impl Reactor {
             drop(sources);
             drop(entry);
         }
-        owns
     }
 
     /// Notes who registered a descriptor last.

@@ -176,12 +176,12 @@ impl Registration {
         }
         let Some(place) = self.place.get() else { return Ok(()) };
         let Some(shared) = place.shared.upgrade() else { return Ok(()) };
-        let owns = shared.reactor.forget(place.token);
+        let reactor = &shared.reactor;
+        let deregister = deregister.filter(|_| reactor.owns(place.token));
+        reactor.forget(place.token);
         match deregister {
-            Some(deregister) if owns => {
-                shared.reactor.with_registry(|registry| deregister(registry))
-            }
-            _ => Ok(()),
+            Some(deregister) => reactor.with_registry(|registry| deregister(registry)),
+            None => Ok(()),
         }
     }
 

@@ -161,6 +161,7 @@ impl TcpListener {
     }
 
     /// Makes ours of what was accepted.
+    #[inline]
     fn accepted(&self, stream: mio::net::TcpStream) -> TcpStream {
         let stream = TcpStream::from_source(stream);
         if self.nodelay.get() {

@@ -19,7 +19,8 @@ fn add(reactor: &Reactor, socket: &UnixStream) -> (Rc<Ledger>, Token) {
 }
 
 fn remove(reactor: &Reactor, socket: &UnixStream, token: Token) {
-    assert!(reactor.forget(token));
+    assert!(reactor.owns(token));
+    reactor.forget(token);
     reactor.with_registry(|r| r.deregister(&mut SourceFd(&socket.as_raw_fd()))).unwrap();
 }
 
