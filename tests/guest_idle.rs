@@ -6,6 +6,7 @@
 mod support;
 
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ fn time() -> Duration {
 struct Waiting {
     items: Vec<Control>,
     far: UnixStream,
+    quiet: mpsc::Sender<()>,
     end: thread::JoinHandle<()>,
 }
 
@@ -41,11 +43,20 @@ impl Waiting {
             Next::Keep
         });
         let items = vec![socket.control(), timer.control(), message.unwrap().control()];
+        let (quiet, is_quiet) = mpsc::channel();
         let end = thread::spawn(move || {
+            is_quiet.recv().unwrap();
             thread::sleep(time()); // the time in which nothing happens
             sender.send(()).unwrap();
         });
-        Self { items, far, end }
+        Self { items, far, quiet, end }
+    }
+
+    /// From now on nothing happens.
+    fn is_quiet(&self) -> Instant {
+        let now = Instant::now();
+        self.quiet.send(()).unwrap();
+        now
     }
 
     fn end(self) {
@@ -61,7 +72,8 @@ impl Waiting {
 fn a_loop_that_has_nothing_to_do_makes_no_turn() {
     let mut event_loop = event_loop::<()>();
     let handle = event_loop.handle();
-    let (start, waiting) = (Instant::now(), Waiting::begin(handle));
+    let waiting = Waiting::begin(handle);
+    let start = waiting.is_quiet();
     event_loop.run(&mut ()).unwrap();
     assert!(start.elapsed() >= time());
     // One that finds everything waiting, one for the message; one may be for the end of its sender.
@@ -74,8 +86,10 @@ fn a_loop_that_has_nothing_to_do_makes_no_turn() {
 #[test]
 fn a_guest_that_has_nothing_to_do_does_not_wake_its_host() {
     let guest = event_loop::<()>().lend();
-    let (start, waiting) = (Instant::now(), Waiting::begin(guest.handle()));
+    let waiting = Waiting::begin(guest.handle());
     host_until_quiet(&guest, &mut ());
+    // Only now: on a slow machine the message would come before the host waits for it.
+    let start = waiting.is_quiet();
     let turns = guest.handle().stats().turns;
     wait_readable(&guest);
     assert!(start.elapsed() >= time());
