@@ -24,7 +24,7 @@ struct Log(Arc<Mutex<Vec<usize>>>);
 impl Log {
     /// Somebody of that name: every other one is foreign.
     fn waiter(&self, name: usize) -> Waiter {
-        if name.is_multiple_of(2) { Waiter::Item(name) } else { self.foreign(name).0 }
+        if name % 2 == 0 { Waiter::Item(name) } else { self.foreign(name).0 }
     }
 
     fn foreign(&self, name: usize) -> (Waiter, Arc<Name>) {
