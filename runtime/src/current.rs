@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 
 use crate::budget::Kept;
-use crate::item::Header;
+use crate::item::TaskId;
 use crate::shared::Shared;
 use crate::state::Scoped;
 use crate::wake;
@@ -44,14 +44,13 @@ pub(crate) fn in_turn_of<R>(id: u64, f: impl FnOnce(&Shared) -> R) -> Option<R> 
     with_current(|current| current.filter(|shared| shared.id == id).map(f))
 }
 
-/// Calls `f` with the loop that made the item, if it lives.
+/// Calls `f` with the loop of that number that made the item, if it lives.
 ///
 /// An item knows its loop's number only; but ids grow, and those of an earlier loop of that number are
 /// all below the id of this one.
-pub(crate) fn with_owner<R>(header: &Header, f: impl FnOnce(Option<&Shared>) -> R) -> R {
-    let owns = |shared: &Shared| {
-        shared.home.number.get() == u32::from(header.loop_number) && header.id.0 > shared.id
-    };
+#[inline]
+pub(crate) fn with_owner<R>(number: u16, item: TaskId, f: impl FnOnce(Option<&Shared>) -> R) -> R {
+    let owns = |shared: &Shared| shared.number() == number && item.0 > shared.id;
     with_current(|current| match current {
         Some(shared) if owns(shared) => f(Some(shared)),
         _ => f(find(|_, shared| owns(shared)).as_deref()),

@@ -239,8 +239,11 @@ impl<S: 'static> Handle<S> {
     /// `None` outside items: in the root future of `run_until`, and outside a turn.
     #[must_use]
     pub fn current(self) -> Option<Control> {
-        let running = self.with_shared(Shared::running).flatten();
-        running.map(|(slot, id)| Control::new(self.loop_id, slot, id))
+        self.with_shared(|shared| {
+            let (slot, id) = shared.running()?;
+            Some(Control::new(shared.number(), slot, id))
+        })
+        .flatten()
     }
 
     /// Returns the turn's time: read once after each wait and after long stretches of items.

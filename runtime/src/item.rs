@@ -71,7 +71,7 @@ impl SlotAndFlags {
     const SLOT: u32 = Self::CHILD - 1;
 
     fn new(slot: u32, meta: &Meta) -> Self {
-        debug_assert!(slot <= Self::SLOT);
+        debug_assert!(Header::fits(slot));
         let background = if meta.background { Self::BACKGROUND } else { 0 };
         let labelled = if meta.label.is_some() { Self::LABELLED } else { 0 };
         let child = if meta.child { Self::CHILD } else { 0 };
@@ -94,8 +94,10 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The highest number of a slot.
-    pub(crate) const MOST_SLOT: u32 = SlotAndFlags::SLOT;
+    /// Whether there is room for a slot's number.
+    pub(crate) const fn fits(slot: u32) -> bool {
+        slot <= SlotAndFlags::SLOT
+    }
 
     #[inline]
     pub(crate) fn new(id: TaskId, slot: u32, loop_number: u16, meta: Meta) -> Self {
@@ -145,6 +147,12 @@ impl Header {
 
     pub(crate) fn label(&self) -> Option<Cow<'static, str>> {
         if self.is_labelled() { labels::get(self.id.0) } else { None }
+    }
+
+    /// Whether its output is in place, and nobody has taken it.
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        self.state.get() == State::Output
     }
 
     /// Whether its output was taken.

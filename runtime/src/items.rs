@@ -11,7 +11,7 @@ use crate::budget;
 use crate::counted::Counted;
 use crate::insert_error::InsertErrorKind;
 use crate::item::{Header, Item, ItemCell, Meta, TaskId, Unseen};
-use crate::run_queue::{Entry, NONE, Place, ROOT};
+use crate::run_queue::{Entry, NONE, Place};
 use crate::shared::{Life, Shared};
 use crate::task::{self, Task};
 use crate::timers::Waiter;
@@ -47,7 +47,7 @@ fn put(place: Place<'_, ItemCell>, item: Counted<dyn Item>) {
     std::mem::forget(place.content().replace(Some(item)));
 }
 
-const _: () = assert!(NONE <= Header::MOST_SLOT);
+const _: () = assert!(Header::fits(NONE));
 
 impl Shared {
     /// Makes an item of a future, or gives the future back.
@@ -75,7 +75,7 @@ impl Shared {
     ) -> Counted<Task<F>> {
         let background = meta.background;
         let id = self.take_id();
-        let task = Task::new(future, id, place.slot, self.home.number.get() as u16, meta);
+        let task = Task::new(future, id, place.slot, self.number(), meta);
         self.start(place, task::item(task.clone()), background, start);
         task
     }
@@ -248,6 +248,7 @@ impl Shared {
         }
         match self.take_if(slot, id) {
             Some(taken) => {
+                self.home.queue.withdraw(taken.place);
                 self.end_cancelled(taken);
                 // Whoever awaits it may have been queued, and outside a turn nobody would look.
                 self.notify_outside_turn();
@@ -269,12 +270,13 @@ impl Shared {
         self.cancelling.set(depth + 1);
         self.drop_cancelled(item);
         self.cancelling.set(depth);
-        if depth == 0 {
+        if depth == 0 && !self.doomed.borrow().is_empty() {
             self.drop_doomed();
         }
     }
 
     /// Drops what was put off, and what that puts off in turn.
+    #[cold]
     fn drop_doomed(&self) {
         loop {
             let next = self.doomed.borrow_mut().pop_front();
@@ -292,22 +294,12 @@ impl Shared {
         if let Some(waiter) = item.header().take_waiter() {
             self.wake_waiter(waiter);
         }
-        if item.is_last() {
+        if item.header().has_output() && item.is_last() {
+            // Its destructor panicked.
             if let Some(unseen) = item.drop_output() {
                 self.report_unseen(item.header(), unseen);
             }
         }
-    }
-
-    /// Whether that item is being polled now.
-    pub(crate) fn is_running(&self, slot: u32, id: TaskId) -> bool {
-        slot != NONE && self.running_slot.get() == slot && self.running_id() == id.0
-    }
-
-    /// Returns the item being polled, unless it is the root future.
-    pub(crate) fn running(&self) -> Option<(u32, TaskId)> {
-        let slot = self.running_slot.get();
-        (slot != NONE && slot != ROOT).then(|| (slot, TaskId(self.running_id())))
     }
 
     /// Whether that item is alive, at rest or running.

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker, ready};
 
 use crate::budget;
 use crate::counted::Counted;
-use crate::current::{with_loop, with_owner};
-use crate::item::{Header, TaskId, Unseen, drop_payload};
-use crate::shared::report;
+use crate::current::with_owner;
+use crate::item::{Header, Payload, TaskId, Unseen, drop_payload};
+use crate::shared::{Shared, report};
 use crate::straggler::Straggler;
 use crate::task::Joinable;
 use crate::{waits, wake};
@@ -110,9 +110,7 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn control(&self) -> Control {
         let header = self.task.header();
-        // Of a loop that is gone: one that does nothing, as no loop has the id 0.
-        let loop_id = with_owner(header, |shared| shared.map_or(0, |shared| shared.id));
-        Control::new(loop_id, header.slot(), header.id)
+        Control::new(header.loop_number, header.slot(), header.id)
     }
 }
 
@@ -182,15 +180,20 @@ impl<T> JoinHandle<T> {
             return;
         }
         if let Some(Unseen::Item(payload) | Unseen::Output(payload)) = self.task.drop_output() {
-            with_owner(header, |shared| match shared {
-                Some(shared) => shared.unobserved(&header.to_string(), payload),
-                None => {
-                    report(None, &header.to_string(), &payload);
-                    drop_payload(payload);
-                }
-            });
+            report_unseen(header, payload);
         }
     }
+}
+
+#[cold]
+fn report_unseen(header: &Header, payload: Payload) {
+    with_owner(header.loop_number, header.id, |shared| match shared {
+        Some(shared) => shared.unobserved(&header.to_string(), payload),
+        None => {
+            report(None, &header.to_string(), &payload);
+            drop_payload(payload);
+        }
+    });
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
@@ -268,17 +271,22 @@ impl<T> fmt::Debug for Cancelled<T> {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Control {
-    loop_id: u64,
     id: TaskId,
     /// Where to look; `id` decides.
     slot: u32,
+    /// The loop's number: see `current::with_owner`.
+    loop_number: u16,
     /// !Send: the loop is found by way of this thread.
     _thread: PhantomData<*const ()>,
 }
 
 impl Control {
-    pub(crate) fn new(loop_id: u64, slot: u32, id: TaskId) -> Self {
-        Self { loop_id, id, slot, _thread: PhantomData }
+    pub(crate) fn new(loop_number: u16, slot: u32, id: TaskId) -> Self {
+        Self { id, slot, loop_number, _thread: PhantomData }
+    }
+
+    fn with_loop<R>(self, f: impl FnOnce(Option<&Shared>) -> R) -> R {
+        with_owner(self.loop_number, self.id, f)
     }
 
     /// Returns the item's id.
@@ -290,18 +298,18 @@ impl Control {
     /// Whether the item has ended, or its loop is gone.
     #[must_use]
     pub fn is_finished(self) -> bool {
-        !with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.holds(self.slot, self.id)))
+        !self.with_loop(|shared| shared.is_some_and(|s| s.holds(self.slot, self.id)))
     }
 
     /// Cancels the item: at once, or as its poll returns if it is being polled.
     pub fn cancel(self) -> bool {
-        with_loop(self.loop_id, |shared| shared.is_some_and(|s| s.cancel(self.slot, self.id)))
+        self.with_loop(|shared| shared.is_some_and(|s| s.cancel(self.slot, self.id)))
     }
 
     /// Has the item polled once more: a source that was changed from outside, through an `Rc` say, looks at
     /// itself again. A paused item is polled once it goes on.
     pub fn wake(self) -> bool {
-        with_loop(self.loop_id, |shared| match shared {
+        self.with_loop(|shared| match shared {
             Some(shared) if shared.holds(self.slot, self.id) => {
                 shared.home.queue.wake_any(self.slot);
                 shared.notify_outside_turn();
@@ -329,14 +337,14 @@ impl Control {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_background(self, background: bool) -> bool {
-        with_loop(self.loop_id, |shared| {
+        self.with_loop(|shared| {
             shared.is_some_and(|s| s.set_background(self.slot, self.id, background))
         })
     }
 
     /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile.
     pub fn pause(self) -> bool {
-        with_loop(self.loop_id, |shared| match shared {
+        self.with_loop(|shared| match shared {
             Some(shared) if shared.holds(self.slot, self.id) => {
                 shared.home.queue.pause(self.slot);
                 true
@@ -347,7 +355,7 @@ impl Control {
 
     /// Ends a pause: what woke the item meanwhile queues it now.
     pub fn resume(self) -> bool {
-        with_loop(self.loop_id, |shared| match shared {
+        self.with_loop(|shared| match shared {
             Some(shared) if shared.holds(self.slot, self.id) => {
                 shared.home.queue.resume(self.slot);
                 shared.notify_outside_turn();
@@ -360,6 +368,6 @@ impl Control {
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("loop_id", &self.loop_id).field("id", &self.id.0).finish()
+        f.debug_struct("Control").field("id", &self.id.0).finish_non_exhaustive()
     }
 }

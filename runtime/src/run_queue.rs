@@ -153,6 +153,15 @@ impl<T: Default> RunQueue<T> {
         }
     }
 
+    /// Takes a slot that is about to be freed out of what waits for the next turn, if it is the first of
+    /// that: so what is set and cancelled between turns leaves no stale entry.
+    pub(crate) fn withdraw(&self, Place { slot, cell }: Place<'_, T>) {
+        if self.next_turn.head.get() == slot {
+            self.unlink(&self.next_turn, slot, cell);
+            cell.state.set(cell.state.get() & !LISTED);
+        }
+    }
+
     /// Returns whether the slot is in no list, stale entries included.
     #[inline(always)] // into both
     fn retire(&self, slot: u32, cell: &Slot<T>) -> bool {

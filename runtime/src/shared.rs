@@ -26,7 +26,7 @@ use crate::mailbox::Mailbox;
 use crate::phases::{Phase, Phases};
 use crate::pool::Jobs;
 use crate::reactor::Reactor;
-use crate::run_queue::NONE;
+use crate::run_queue::{NONE, ROOT};
 use crate::running::Running;
 use crate::state::StateCell;
 use crate::timers::Timers;
@@ -234,6 +234,12 @@ impl Shared {
         self.this.clone()
     }
 
+    /// Returns its number among the loops that live: of 16 bits, as in wakers' words.
+    #[inline]
+    pub(crate) fn number(&self) -> u16 {
+        self.home.number.get() as u16
+    }
+
     /// Takes the next id.
     #[inline]
     pub(crate) fn take_id(&self) -> TaskId {
@@ -262,6 +268,17 @@ impl Shared {
     /// The id of the item being polled; stale while `running_slot` is `NONE` or `ROOT`.
     pub(crate) fn running_id(&self) -> u64 {
         self.watch.as_ref().map_or(&self.running, Watch::running).get()
+    }
+
+    /// Whether that item is being polled now.
+    pub(crate) fn is_running(&self, slot: u32, id: TaskId) -> bool {
+        slot != NONE && self.running_slot.get() == slot && self.running_id() == id.0
+    }
+
+    /// Returns the item being polled, unless it is the root future.
+    pub(crate) fn running(&self) -> Option<(u32, TaskId)> {
+        let slot = self.running_slot.get();
+        (slot != NONE && slot != ROOT).then(|| (slot, TaskId(self.running_id())))
     }
 
     /// Says that the loop is awake and looks into its inbox by itself.

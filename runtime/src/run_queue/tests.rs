@@ -253,6 +253,12 @@ impl Model {
         }
     }
 
+    fn withdraw(&mut self, slot: u32) {
+        if self.later.front() == Some(&slot) {
+            self.later.pop_front();
+        }
+    }
+
     fn pop(&mut self) -> Option<u32> {
         while let Some(slot) = self.round.pop_front() {
             if self.runs(slot) {
@@ -344,6 +350,11 @@ impl Pair {
         let (queue, model) = (&self.queue, &mut self.model);
         match (self.random >> 40) % 7 {
             0 => {
+                // As items that are cancelled, or as those that end.
+                if (self.random >> 50) % 2 == 0 {
+                    queue.withdraw(at(queue, slot));
+                    model.withdraw(slot);
+                }
                 free(queue, slot);
                 model.free(slot);
             }

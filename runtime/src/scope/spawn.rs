@@ -129,9 +129,11 @@ impl<'env, E: 'env> Scope<'_, 'env, E> {
                 }
             };
             shared.children.set(shared.children.get() + 1);
-            let (slot, id) = (proxy.header().slot(), proxy.header().id);
+            let slot = proxy.header().slot();
             let word = queue.word(slot, queue.generation(slot));
-            Some((JoinHandle::new(joinable(proxy)), Control::new(shared.id, slot, id), word))
+            let proxy = JoinHandle::new(joinable(proxy));
+            let control = proxy.control();
+            Some((proxy, control, word))
         })
     }
 }
