@@ -220,3 +220,22 @@ fn a_timer_is_awaited_as_well() {
         assert_eq!(timer.next().await.unwrap().deadline, start + 6 * MS);
     });
 }
+
+#[test]
+fn what_is_said_of_a_timer_after_its_first_poll_leaves_its_deadline() {
+    let mut event_loop = paused::<()>();
+    let ticks = async {
+        let start = time::now();
+        let mut timer = Timer::every(10 * MS);
+        assert!(time::timeout(MS, timer.next()).await.is_err());
+        let mut timer = timer.slack(MS).missed_tick_behavior(MissedTickBehavior::Skip);
+        assert_eq!(timer.deadline(), Some(start + 10 * MS));
+        let mut ticks = Vec::new();
+        for _ in 0..2 {
+            ticks.push(timer.next().await.unwrap().deadline - start);
+        }
+        ticks
+    };
+    assert_eq!(event_loop.run_until(&mut (), ticks).unwrap(), [10 * MS, 20 * MS]);
+    closes_clean(event_loop);
+}

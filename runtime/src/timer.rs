@@ -1,6 +1,7 @@
 //! `Timer`: a timer as a source, for callbacks; and what it tells when it fires.
 
 use std::future::poll_fn;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -51,16 +52,23 @@ pub struct Timer {
     alarm: Option<Alarm>,
     /// What to wait for next; `None` once a single shot has fired.
     due: Option<Due>,
-    period: Option<Nanos>,
+    period: Option<NonZero<Nanos>>,
+    /// Apart, as few have any of it: then a timer is moved into its task in half the time.
+    more: Option<Box<More>>,
+}
+
+/// What most timers do without.
+#[derive(Debug, Default)]
+struct More {
     missed: MissedTickBehavior,
     /// How late it may be, to fire together with others.
     slack: Nanos,
     /// When it is due by the loop's clock; the alarm may be later, by the slack.
     deadline: Nanos,
     /// Makes what watches the boot clock, of a timer that goes by that.
-    boot_clock: Option<fn(u64) -> Box<BootWatch>>,
+    boot_clock: Option<fn(u64) -> BootWatch>,
     /// Made with the alarm.
-    boot: Option<Box<BootWatch>>,
+    boot: Option<BootWatch>,
 }
 
 /// When a timer is due.
@@ -90,8 +98,7 @@ impl Timer {
     /// If `period` is zero; see [`crate::callback::idle`] for something to do whenever there is time.
     #[track_caller]
     pub fn every(period: Duration) -> Self {
-        assert!(!period.is_zero(), "the period of a timer must not be zero");
-        Self::new(Due::After(nanos(period)), Some(nanos(period)))
+        Self::new(Due::After(nanos(period)), Some(in_nanos(period)))
     }
 
     /// Fires at `start`, and then once a period.
@@ -101,26 +108,21 @@ impl Timer {
     /// If `period` is zero.
     #[track_caller]
     pub fn every_from(start: Instant, period: Duration) -> Self {
-        assert!(!period.is_zero(), "the period of a timer must not be zero");
-        Self::new(Due::At(start), Some(nanos(period)))
+        Self::new(Due::At(start), Some(in_nanos(period)))
     }
 
-    fn new(due: Due, period: Option<Nanos>) -> Self {
-        Self {
-            alarm: None,
-            due: Some(due),
-            period,
-            missed: MissedTickBehavior::default(),
-            slack: 0,
-            deadline: NEVER,
-            boot_clock: None,
-            boot: None,
-        }
+    fn new(due: Due, period: Option<NonZero<Nanos>>) -> Self {
+        Self { alarm: None, due: Some(due), period, more: None }
+    }
+
+    fn more(&mut self) -> &mut More {
+        let deadline = self.deadline_nanos();
+        self.more.get_or_insert_with(|| Box::new(More { deadline, ..More::default() }))
     }
 
     /// Sets what is done about periods that were missed. Default: [`MissedTickBehavior::Burst`].
     pub fn missed_tick_behavior(mut self, behavior: MissedTickBehavior) -> Self {
-        self.missed = behavior;
+        self.more().missed = behavior;
         self
     }
 
@@ -131,7 +133,7 @@ impl Timer {
     /// is not a missed period. [`Builder::timer_slack`](crate::Builder::timer_slack) is the kernel's part
     /// of this, for a whole thread.
     pub fn slack(mut self, slack: Duration) -> Self {
-        self.slack = nanos(slack);
+        self.more().slack = nanos(slack);
         self
     }
 
@@ -165,7 +167,7 @@ impl Timer {
     /// ```
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn boot_clock(mut self) -> Self {
-        self.boot_clock = Some(|loop_id| Box::new(BootWatch::new(loop_id)));
+        self.more().boot_clock = Some(BootWatch::new);
         self
     }
 
@@ -188,17 +190,25 @@ impl Timer {
         match self.due? {
             Due::After(_) => None,
             Due::At(deadline) => Some(deadline),
-            Due::Armed if self.deadline == NEVER => None,
+            Due::Armed if self.deadline_nanos() == NEVER => None,
             Due::Armed => with_loop(self.alarm.as_ref()?.loop_id(), |shared| {
-                shared.map(|shared| shared.clock.instant(self.deadline))
+                shared.map(|shared| shared.clock.instant(self.deadline_nanos()))
             }),
+        }
+    }
+
+    /// When it is due by the loop's clock.
+    fn deadline_nanos(&self) -> Nanos {
+        match &self.more {
+            Some(more) => more.deadline,
+            None => self.alarm.as_ref().map_or(NEVER, Alarm::deadline),
         }
     }
 
     /// Returns the period, if it has one.
     #[must_use]
     pub fn period(&self) -> Option<Duration> {
-        self.period.map(Duration::from_nanos)
+        self.period.map(|period| Duration::from_nanos(period.get()))
     }
 
     /// Sets the period that counts from the next time it fires; `None`: it fires once more.
@@ -208,11 +218,7 @@ impl Timer {
     /// If the period is zero.
     #[track_caller]
     pub fn set_period(&mut self, period: Option<Duration>) {
-        assert!(
-            period.is_none_or(|period| !period.is_zero()),
-            "the period of a timer must not be zero"
-        );
-        self.period = period.map(nanos);
+        self.period = period.map(in_nanos);
     }
 
     /// Waits until it fires; `None` once it will not any more.
@@ -228,10 +234,10 @@ impl Timer {
     #[track_caller]
     fn arm(&mut self, due: Due) {
         self.due = Some(Due::Armed);
-        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(|shared| shared.clock.read()));
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(|_| NEVER));
         let loop_id = alarm.loop_id();
-        if let (Some(make), None) = (self.boot_clock, &self.boot) {
-            self.boot = Some(make(loop_id));
+        if let Some(more) = self.more.as_deref_mut().filter(|more| more.boot.is_none()) {
+            more.boot = more.boot_clock.map(|make| make(loop_id));
         }
         match due {
             Due::Armed => {}
@@ -244,69 +250,94 @@ impl Timer {
 
     /// Sets the deadline by the loop's clock, and by the boot clock to what is as long from now.
     fn set(&mut self, at: Nanos) {
-        if self.boot.is_some() {
-            self.set_boot(at.saturating_sub(self.read_clock()));
+        let Some(alarm) = &mut self.alarm else { return };
+        let mut ring_at = at;
+        if let Some(more) = &mut self.more {
+            if let Some(boot) = &mut more.boot {
+                let wait = at.saturating_sub(alarm.read_clock());
+                let deadline = boot.now().saturating_add(wait);
+                boot.set(deadline, together(deadline, more.slack));
+            }
+            more.deadline = at;
+            ring_at = together(at, more.slack);
         }
-        self.deadline = at;
-        if let Some(alarm) = &mut self.alarm {
-            alarm.reset(together(at, self.slack));
-        }
-    }
-
-    fn set_boot(&mut self, wait: Nanos) {
-        if let Some(boot) = &mut self.boot {
-            let deadline = boot.now().saturating_add(wait);
-            boot.set(deadline, together(deadline, self.slack));
-        }
+        alarm.reset(ring_at);
     }
 
     fn read_clock(&self) -> Nanos {
         self.alarm.as_ref().map_or(NEVER, Alarm::read_clock)
     }
 
+    fn boot(&mut self) -> Option<&mut BootWatch> {
+        self.more.as_mut()?.boot.as_mut()
+    }
+
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.boot.as_ref().is_some_and(|boot| boot.is_due()) {
+        if self.boot().is_some_and(|boot| boot.is_due()) {
             return Poll::Ready(());
         }
         let alarm = self.alarm.as_mut().expect("armed before it is polled");
         if alarm.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if let Some(left) = self.boot.as_mut().and_then(|boot| boot.wait(cx)) {
-            let at = alarm.read_clock().saturating_add(left);
-            if at < alarm.deadline() {
-                alarm.reset(at);
-            }
+        if let Some(left) = self.boot().and_then(|boot| boot.wait(cx)) {
+            self.ring_within(left);
         }
         Poll::Pending
+    }
+
+    /// Has the alarm ring that long from now, if that is earlier.
+    fn ring_within(&mut self, left: Nanos) {
+        let Some(alarm) = &mut self.alarm else { return };
+        let at = alarm.read_clock().saturating_add(left);
+        if at < alarm.deadline() {
+            alarm.reset(at);
+        }
     }
 
     /// Goes on after having fired. Returns the time, and how late it is.
     fn advance(&mut self) -> (Nanos, Nanos) {
         let now = self.read_clock();
-        let (fired, at) = match &self.boot {
+        let (fired, at) = match self.boot() {
             Some(boot) => boot.reckon(),
-            None => (self.deadline, now),
+            None => (self.deadline_nanos(), now),
         };
-        match (self.period, &mut self.boot) {
-            (None, boot) => {
+        match self.period {
+            None => {
                 self.due = None;
-                if boot.take().is_some() {
+                if self.more.as_mut().is_some_and(|more| more.boot.take().is_some()) {
                     // Its alarm may be far off still.
                     self.alarm = None;
                 }
             }
-            (Some(period), None) => self.set(self.missed.next(fired, at, period, self.slack)),
-            (Some(period), Some(boot)) => {
-                let next = self.missed.next(fired, at, period, self.slack);
-                boot.set(next, together(next, self.slack));
-                self.deadline = now.saturating_add(next.saturating_sub(at));
-                if let Some(alarm) = &mut self.alarm {
-                    alarm.reset(together(self.deadline, self.slack));
-                }
-            }
+            Some(period) => self.go_on(now, fired, at, period.get()),
         }
         (now, at.saturating_sub(fired))
+    }
+
+    /// Sets what comes after a deadline of its clock that fired at a time of that clock, which is `now` by the
+    /// loop's.
+    fn go_on(&mut self, now: Nanos, fired: Nanos, at: Nanos, period: Nanos) {
+        let Some(more) = &mut self.more else {
+            let missed = MissedTickBehavior::default();
+            return self.set(missed.next(fired, at, period, 0));
+        };
+        let next = more.missed.next(fired, at, period, more.slack);
+        let Some(boot) = &mut more.boot else { return self.set(next) };
+        boot.set(next, together(next, more.slack));
+        more.deadline = now.saturating_add(next.saturating_sub(at));
+        if let Some(alarm) = &mut self.alarm {
+            alarm.reset(together(more.deadline, more.slack));
+        }
+    }
+}
+
+/// Returns a period in nanoseconds.
+#[track_caller]
+fn in_nanos(period: Duration) -> NonZero<Nanos> {
+    match NonZero::new(nanos(period)) {
+        Some(period) => period,
+        None => panic!("the period of a timer must not be zero"),
     }
 }
 
