@@ -10,7 +10,6 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use mio::{Registry, Token};
 use slab::Slab;
 
 use crate::clock::{NEVER, Nanos};
+use crate::counted::{Counted, Value};
 use crate::fork::Stamp;
 use crate::wake::Word;
 
@@ -64,7 +64,7 @@ const ALARM: Token = Token(usize::MAX - 1);
 /// One registered source.
 struct Entry {
     token: usize,
-    ledger: Rc<Ledger>,
+    ledger: Counted<Value<Ledger>>,
     /// Its descriptor, or -1.
     number: i32,
     /// Held for its drop: the descriptor may be registered again once this entry is gone.
@@ -278,7 +278,7 @@ impl Reactor {
     /// system would let the second registration take the place of the first.
     pub(crate) fn register(
         &self,
-        ledger: &Rc<Ledger>,
+        ledger: &Counted<Value<Ledger>>,
         number: Option<i32>,
         register: &mut dyn FnMut(&Registry, Token) -> io::Result<()>,
     ) -> io::Result<Token> {

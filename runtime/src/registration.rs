@@ -6,13 +6,14 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
-use std::rc::{Rc, Weak};
+use std::rc::Weak;
 use std::task::Context;
 
 use mio::{Registry, Token};
 
 pub use crate::reactor::{Direction, Directions, Each, WaitKey};
 
+use crate::counted::{Counted, Value};
 use crate::current::with_current;
 use crate::reactor::{Ledger, Ready};
 use crate::shared::Shared;
@@ -23,7 +24,7 @@ use crate::wake::is_of_loop;
 /// Starts unregistered and believed ready: operations are tried first, and the source joins the
 /// poller of the running loop when one would block.
 pub struct Registration {
-    ledger: Rc<Ledger>,
+    ledger: Counted<Value<Ledger>>,
     /// Where it is registered, once it is.
     place: OnceCell<Place>,
     /// Set by `end`.
@@ -56,7 +57,7 @@ impl Registration {
 
     fn believed(ready: u8) -> Self {
         Self {
-            ledger: Rc::new(Ledger::new(ready)),
+            ledger: Value::new(Ledger::new(ready)),
             place: OnceCell::new(),
             ended: Cell::new(false),
         }
@@ -310,7 +311,7 @@ impl Drop for Registration {
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registration")
-            .field("ledger", &self.ledger)
+            .field("ledger", &**self.ledger)
             .field("registered", &self.is_registered())
             .finish()
     }

@@ -4,35 +4,6 @@ use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-/// A value of any type.
-#[repr(C)]
-struct Value<T>(Count, T);
-
-impl<T> Value<T> {
-    fn new(value: T) -> Counted<Self> {
-        let room = Room::<Self>::new();
-        // SAFETY: Block: the place is aligned for it, and nobody else's.
-        unsafe { room.place().write(Self(Count::new(), value)) };
-        // SAFETY: it was written just above.
-        unsafe { room.fill() }
-    }
-}
-
-impl Head for Count {
-    fn count(&self) -> &Count {
-        self
-    }
-
-    fn is_hollow(&self) -> bool {
-        false
-    }
-}
-
-// SAFETY: it is `repr(C)` and begins with a count.
-unsafe impl<T> Headed for Value<T> {
-    type Head = Count;
-}
-
 /// A value without its type.
 trait Shown: Headed<Head = Count> {
     fn show(&self) -> String;

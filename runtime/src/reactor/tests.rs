@@ -9,8 +9,8 @@ use mio::unix::SourceFd;
 
 use super::*;
 
-fn add(reactor: &Reactor, socket: &UnixStream) -> (Rc<Ledger>, Token) {
-    let ledger = Rc::new(Ledger::new(0));
+fn add(reactor: &Reactor, socket: &UnixStream) -> (Counted<Value<Ledger>>, Token) {
+    let ledger = Value::new(Ledger::new(0));
     let number = socket.as_raw_fd();
     let token = reactor.register(&ledger, Some(number), &mut |registry, token| {
         registry.register(&mut SourceFd(&number), token, Interest::READABLE)
