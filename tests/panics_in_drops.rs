@@ -5,10 +5,11 @@ mod support;
 use std::any::Any;
 use std::cell::Cell;
 use std::future::{Future, pending};
-use std::panic::panic_any;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
 use std::time::Duration;
 
+use loopline::callback::{Next, channel};
 use loopline::{JoinHandle, PanicPolicy, spawn};
 use support::{block_on, built, closes_clean, ends_with_items, event_loop};
 
@@ -212,4 +213,22 @@ fn an_output_that_panics_as_its_handle_is_dropped_goes_to_the_policy() {
     // The policy's stop is remembered; nothing unwound into the drop above.
     assert!(event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
     closes_clean(event_loop);
+}
+
+// contract 18; contract 39
+#[test]
+fn a_source_that_was_refused_does_not_leak_though_the_drop_of_its_callback_panics() {
+    let event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    closes_clean(event_loop);
+    let drops = Rc::new(Cell::new(0));
+    let (sender, source) = channel::<()>();
+    let bomb = Bomb(drops.clone());
+    let callback = move |(), _: &mut _, (): &mut ()| {
+        let _ = &bomb;
+        Next::Keep
+    };
+    let inserted = catch_unwind(AssertUnwindSafe(|| handle.insert(source, callback)));
+    assert_eq!((inserted.is_err(), drops.get()), (true, 1));
+    assert!(sender.send(()).is_err(), "the source is still there, and nobody has it");
 }

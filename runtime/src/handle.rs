@@ -381,9 +381,10 @@ impl<S: 'static> ItemBuilder<S> {
             let for_each = ForEach::new(source, callback, shared.config.operations);
             Ok(insert_into(shared, place, for_each, self.meta, Start::NextTurn))
         });
-        match (inserted, parts) {
+        // The callback goes first: a source that is on its way out would leak if that panics.
+        match (inserted, parts.map(|(source, callback)| (drop(callback), source).1)) {
             (Ok(handle), _) => Ok(handle),
-            (Err(kind), Some((source, _))) => Err(InsertError::new(source, kind)),
+            (Err(kind), Some(source)) => Err(InsertError::new(source, kind)),
             (Err(_), None) => unreachable!("they move last"),
         }
     }
