@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use loopline::callback::Next;
-use loopline::time::{self, MissedTickBehavior, Timer, sleep};
+use loopline::time::{self, MissedTickBehavior, Timer, interval_at, sleep};
 use loopline::{Control, Handle};
 use support::{TestLoop, closes_clean, event_loop, paused};
 
@@ -61,6 +61,41 @@ fn timers_of_all_kinds_fire_when_they_are_due() {
         ("after", 7),
         ("every", 8),
         ("every", 12),
+    ];
+    assert_eq!(run(event_loop), wanted);
+}
+
+// contract 42
+#[test]
+fn what_was_due_before_the_loop_was_made_keeps_its_deadline_and_its_rhythm() {
+    let (event_loop, handle, start) = start();
+    let before = start - 7 * MS;
+    let insert = |name, timer: Timer| {
+        let mut due = [before, before + 10 * MS, before + 20 * MS].into_iter();
+        let join = handle.insert(timer, move |tick, _, log: &mut Log| {
+            assert_eq!(Some(tick.deadline), due.next());
+            log.push((name, at(start)));
+            if due.len() == 0 { Next::Stop } else { Next::Keep }
+        });
+        drop(join.unwrap());
+    };
+    insert("once", Timer::at(before));
+    insert("from", Timer::every_from(before, 10 * MS));
+    handle.spawn(async move {
+        let mut interval = interval_at(before, 10 * MS);
+        for round in 0..3 {
+            assert_eq!(interval.tick().await, before + round * 10 * MS);
+            handle.with(|log| log.push(("interval", at(start))));
+        }
+    });
+    let wanted = [
+        ("interval", 0),
+        ("once", 0),
+        ("from", 0),
+        ("interval", 3),
+        ("from", 3),
+        ("interval", 13),
+        ("from", 13),
     ];
     assert_eq!(run(event_loop), wanted);
 }

@@ -1,6 +1,6 @@
 //! The clock: the one place that reads time.
 //!
-//! Times inside the loop are nanoseconds since the loop was made (its epoch); `u64::MAX` is never.
+//! Times inside the loop are nanoseconds since its epoch, which lies before it was made; `u64::MAX` is never.
 //! A paused clock stands still until it is advanced by hand or by the turn, which jumps to the next
 //! deadline when nothing can run.
 
@@ -55,13 +55,14 @@ pub(crate) struct LoopClock {
 
 impl LoopClock {
     pub(crate) fn new(kind: Clock) -> Self {
+        let system = SystemClock::new();
         let frozen = match kind {
             Clock::Monotonic => None,
-            Clock::Paused => Some(0),
+            Clock::Paused => Some(system.start),
         };
         Self {
-            system: SystemClock::new(),
-            now: Cell::new(0),
+            now: Cell::new(system.start),
+            system,
             frozen: Cell::new(frozen),
             ahead: Cell::new(0),
             holds: Cell::new(0),
