@@ -196,7 +196,8 @@ impl<Src> SourceControl<Src> {
         }
     }
 
-    /// Takes the source out: its item hears of no event any more, and ends. `None` if the source is gone.
+    /// Takes the source out: its item hears of no event any more, and ends; one that is paused, when it is
+    /// resumed. `None` if the source is gone.
     ///
     /// # Panics
     ///
