@@ -272,3 +272,45 @@ fn there_are_eight_lanes_and_a_lane_belongs_to_its_loop() {
     closes_clean(other);
     assert_eq!(handle.add_lane(1), Err(LaneError::LoopGone));
 }
+
+// contract 25
+#[test]
+fn a_timer_comes_after_few_slow_items_of_another_lane() {
+    const SLOW: Duration = Duration::from_millis(3);
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    if handle.seed().is_some() {
+        // Time does not count in an order that can be repeated.
+        return closes_clean(event_loop);
+    }
+    let bulk = handle.add_lane(1).unwrap();
+    let due = Rc::new(Cell::new(Instant::now()));
+    let since = Rc::new(Cell::new(0));
+    for _ in 0..100 {
+        let (due, since) = (due.clone(), since.clone());
+        handle.item().lane(bulk).background().spawn(async move {
+            loop {
+                let begin = Instant::now();
+                since.set(since.get() + u32::from(begin >= due.get()));
+                while begin.elapsed() < SLOW {
+                    std::hint::spin_loop();
+                }
+                yield_now().await;
+            }
+        });
+    }
+    let counted = event_loop.run_until(&mut (), async {
+        let mut counted = Vec::new();
+        for _ in 0..4 {
+            due.set(Instant::now() + SLOW);
+            since.set(0);
+            time::sleep_until(due.get()).await;
+            counted.push(since.get());
+        }
+        counted
+    });
+    // In the first turn the loop learns how slow they are.
+    let counted = &counted.unwrap()[1..];
+    assert!(counted.iter().all(|since| *since <= 4), "{counted:?}");
+    support::ends_with_items(event_loop, 100);
+}

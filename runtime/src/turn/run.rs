@@ -96,10 +96,10 @@ fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
     shared.last_check.set(began);
     shared.over.set(false);
     let queue = &shared.home.queue;
-    let (every, most) = (shared.config.check_every, shared.config.turn_items);
+    let most = shared.config.turn_items;
     queue.drop_stale_of_idle_lanes();
     let mut before = shared.clock.read();
-    let mut ran = 0;
+    let (mut ran, mut checked, mut size) = (0, 0, shared.pace.get());
     while ran < most {
         let Some(entry) = next_timed(shared) else { break };
         let (slot, lane) = (entry.place.slot, entry.place.lane());
@@ -119,8 +119,11 @@ fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         if done || shared.over.get() {
             break;
         }
-        if ran % every == 0 && queue.has_due() && turn_is_over(shared, began, ran, every) {
-            break;
+        if ran - checked == size {
+            if queue.has_due() && turn_is_over(shared, began, ran, size) {
+                break;
+            }
+            (checked, size) = (ran, shared.pace.get());
         }
     }
     add(&shared.counters.items_run, ran as u64);
