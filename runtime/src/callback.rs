@@ -4,6 +4,9 @@
 //! Any stream is a source: composition is a `poll_next` of one's own, or any combinator. One that is not
 //! `Unpin` is, behind `Box::pin`.
 //!
+//! A source that waits for time, a descriptor, a signal or a phase belongs to the event loop that polls it
+//! first; one that other threads feed follows whoever polls it.
+//!
 //! | source | made by | changed by its callback | and from elsewhere |
 //! |---|---|---|---|
 //! | timer | [`Timer`](crate::time::Timer) | `set_after`, `set_at`, `set_period` | by its control: [`controlled`] |
