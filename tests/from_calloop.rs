@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Controlled, Next};
 use loopline::io::{FdSource, Interest};
@@ -189,5 +189,19 @@ fn a_turn_after_that_in_which_it_joined_waits_for_a_source() {
     event_loop.turn(&mut fired, Duration::from_millis(150)).unwrap();
     assert_eq!(fired, 1);
     drop(insert);
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_turn_waits_its_time_although_an_item_was_cancelled_before_it() {
+    const LIMIT: Duration = Duration::from_millis(20);
+    let mut event_loop = event_loop::<()>();
+    let far = Timer::after(Duration::from_secs(3600));
+    let far = event_loop.handle().insert(far, |_, _, ()| Next::Keep).unwrap().control();
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    assert!(far.cancel());
+    let began = Instant::now();
+    event_loop.turn(&mut (), LIMIT).unwrap();
+    assert!(began.elapsed() >= LIMIT, "it ended after {:?}", began.elapsed());
     closes_clean(event_loop);
 }

@@ -256,6 +256,25 @@ fn a_timer_is_awaited_as_well() {
     });
 }
 
+// contract 26
+#[test]
+fn a_timer_that_its_callback_sets_to_the_past_fires_once_a_turn() {
+    let (mut event_loop, handle, start) = start();
+    let past = start - MS;
+    let timer = handle.insert(Timer::at(past), move |tick, timer, log: &mut Log| {
+        log.push(("past", (tick.deadline - past).as_millis()));
+        timer.set_at(past);
+        Next::Keep
+    });
+    for _ in 0..5 {
+        let mut log = Log::new();
+        event_loop.turn(&mut log, Duration::ZERO).unwrap();
+        assert_eq!(log, [("past", 0)]);
+    }
+    drop(timer.unwrap().cancel());
+    closes_clean(event_loop);
+}
+
 #[test]
 fn what_is_said_of_a_timer_after_its_first_poll_leaves_its_deadline() {
     let mut event_loop = paused::<()>();

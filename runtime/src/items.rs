@@ -251,7 +251,9 @@ impl Shared {
                 self.home.queue.withdraw(taken.place);
                 self.end_cancelled(taken);
                 // Whoever awaits it may have been queued, and outside a turn nobody would look.
-                self.notify_outside_turn();
+                if self.home.queue.has_due() {
+                    self.notify_outside_turn();
+                }
                 true
             }
             None => false,

@@ -1,4 +1,4 @@
-//! `Timer`: a timer as a source, for callbacks; and what it tells when it fires.
+//! `Timer`: a timer as a source, for callbacks.
 
 use std::future::poll_fn;
 use std::num::NonZero;
@@ -14,6 +14,10 @@ use crate::clock::{NEVER, Nanos, nanos, system_now};
 use crate::current::with_loop;
 use crate::interval::MissedTickBehavior;
 use crate::sleep::Alarm;
+
+pub use self::tick::Tick;
+
+mod tick;
 
 /// A timer as a source: fires once, or once a period.
 ///
@@ -176,7 +180,7 @@ impl Timer {
         self.due = Some(Due::After(nanos(duration)));
     }
 
-    /// Makes the timer fire at `deadline`, also one that has fired.
+    /// Makes the timer fire at `deadline`, also one that has fired. If that has passed, in the next turn.
     pub fn set_at(&mut self, deadline: Instant) {
         self.due = Some(Due::At(deadline));
     }
@@ -234,6 +238,7 @@ impl Timer {
     #[track_caller]
     fn arm(&mut self, due: Due) {
         self.due = Some(Due::Armed);
+        let is_first = self.alarm.is_none();
         let alarm = self.alarm.get_or_insert_with(|| Alarm::new(|_| NEVER));
         let loop_id = alarm.loop_id();
         if let Some(more) = self.more.as_deref_mut().filter(|more| more.boot.is_none()) {
@@ -242,9 +247,26 @@ impl Timer {
         match due {
             Due::Armed => {}
             Due::After(wait) => self.set(self.read_clock().saturating_add(wait)),
-            Due::At(deadline) => self.set(with_loop(loop_id, |shared| {
-                shared.map_or(NEVER, |shared| shared.clock.nanos(deadline))
-            })),
+            Due::At(deadline) => {
+                let (at, now) = with_loop(loop_id, |shared| {
+                    let clock = shared.map(|shared| &shared.clock);
+                    clock.map_or((NEVER, 0), |clock| (clock.nanos(deadline), clock.now()))
+                });
+                self.set(at);
+                if !is_first && at < now {
+                    self.put_off(at, now);
+                }
+            }
+        }
+    }
+
+    /// Has what is overdue ring in the next turn: a callback that sets its timer to the past again and again
+    /// would be called again and again at once.
+    #[cold]
+    fn put_off(&mut self, at: Nanos, now: Nanos) {
+        self.more().deadline = at;
+        if let Some(alarm) = &mut self.alarm {
+            alarm.reset(now);
         }
     }
 
@@ -370,23 +392,5 @@ impl Stream for Timer {
         });
         let deadline = now.checked_sub(Duration::from_nanos(late)).unwrap_or(now);
         Poll::Ready(Some(Tick { deadline, now }))
-    }
-}
-
-/// One firing of a [`Timer`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Tick {
-    /// When it was due.
-    pub deadline: Instant,
-    /// When it was delivered.
-    pub now: Instant,
-}
-
-impl Tick {
-    /// Returns how late it is delivered.
-    #[must_use]
-    pub fn late(&self) -> Duration {
-        self.now.saturating_duration_since(self.deadline)
     }
 }
