@@ -75,7 +75,8 @@ impl From<RunError> for io::Error {
 pub struct Turn {
     /// How many items were polled.
     pub ran: usize,
-    /// Whether another turn would find something to run without waiting.
+    /// Whether something is queued that another turn would run without waiting. What a descriptor has to tell is
+    /// not known before one looks.
     pub left: bool,
     /// When the next timer is due, or a little earlier.
     pub deadline: Option<Instant>,

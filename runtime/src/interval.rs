@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 
 use crate::budget;
-use crate::clock::{NEVER, Nanos, nanos};
-use crate::current::with_loop;
+use crate::clock::{Nanos, nanos};
 use crate::sleep::Alarm;
 
 /// What a period does when it was looked at more than 5 ms after its deadline.
@@ -129,10 +128,7 @@ impl Interval {
 
     /// Makes the next tick due at `deadline`.
     pub fn reset_at(&mut self, deadline: Instant) {
-        let at = with_loop(self.alarm.loop_id(), |shared| {
-            shared.map_or(NEVER, |shared| shared.clock.nanos(deadline))
-        });
-        self.alarm.reset(at);
+        self.alarm.reset_to(deadline);
     }
 
     /// Returns the period.

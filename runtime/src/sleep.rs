@@ -142,20 +142,37 @@ impl<Place> Alarm<Place> {
     /// Sets another deadline, by the loop's clock.
     pub(crate) fn reset(&mut self, deadline: Nanos) {
         self.deadline = deadline;
-        let Some(key) = self.key else { return };
-        with_loop(self.loop_id, |shared| {
-            let Some(shared) = shared else { return };
-            if shared.timers.borrow().is_fired(key) {
-                // Its waker is gone: arm anew at the next poll.
-                self.key = None;
-                if !shared.timers.borrow_mut().leave(key) {
-                    remove_now(self.loop_id, key);
-                }
-            } else {
-                shared.timers.borrow_mut().reset(key, deadline);
-                shared.tell_deadline(deadline);
-            }
+        if self.key.is_some() {
+            with_loop(self.loop_id, |shared| {
+                shared.into_iter().for_each(|shared| self.reset_on(shared, deadline));
+            });
+        }
+    }
+
+    /// Sets another deadline, as users say it; on a loop that is gone it never comes.
+    pub(crate) fn reset_to(&mut self, deadline: Instant) {
+        with_loop(self.loop_id, |shared| match shared {
+            Some(shared) => self.reset_on(shared, shared.clock.nanos(deadline)),
+            None => self.deadline = NEVER,
         });
+    }
+
+    fn reset_on(&mut self, shared: &Shared, deadline: Nanos) {
+        self.deadline = deadline;
+        let Some(key) = self.key else { return };
+        let mut timers = shared.timers.borrow_mut();
+        if !timers.is_fired(key) {
+            timers.reset(key, deadline);
+            drop(timers);
+            return shared.tell_deadline(deadline);
+        }
+        // Its waker is gone: arm anew at the next poll.
+        self.key = None;
+        let leaves = timers.leave(key);
+        drop(timers);
+        if !leaves {
+            remove_now(self.loop_id, key);
+        }
     }
 
     /// Reads the loop's clock; a gone loop's stands at its end.
@@ -232,10 +249,7 @@ impl Sleep {
 
     /// Sets another deadline, without a new timer.
     pub fn reset(&mut self, deadline: Instant) {
-        let at = with_loop(self.alarm.loop_id, |shared| {
-            shared.map_or(NEVER, |shared| shared.clock.nanos(deadline))
-        });
-        self.alarm.reset(at);
+        self.alarm.reset_to(deadline);
     }
 
     /// Makes it [`Send`] and [`Sync`], for traits that demand that; it still works on this thread only.
@@ -283,10 +297,7 @@ pub struct SendSleep {
 impl SendSleep {
     /// Sets another deadline, without a new timer. Does nothing on another thread than the loop's.
     pub fn reset(&mut self, deadline: Instant) {
-        let at = with_loop(self.alarm.loop_id, |shared| {
-            shared.map_or(NEVER, |shared| shared.clock.nanos(deadline))
-        });
-        self.alarm.reset(at);
+        self.alarm.reset_to(deadline);
     }
 }
 
