@@ -289,13 +289,15 @@ fn the_handler_runs_on_a_small_alternate_stack() {
     install(USR2, where_am_i as extern "C" fn(c_int) as usize, libc::SA_ONSTACK);
     let usr2 = signal(USR2).unwrap();
     std::thread::spawn(|| {
-        // What the kernel needs for the registers, and two KiB for all handlers.
+        // What the kernel needs for the registers, and two KiB for all handlers; more where AddressSanitizer
+        // made their frames larger.
+        let room = if std::env::var_os("ASAN_OPTIONS").is_some() { 32 * 1024 } else { 2048 };
         #[cfg(target_os = "linux")]
         // SAFETY: takes an integer.
         let least = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
         #[cfg(not(target_os = "linux"))]
         let least = libc::MINSIGSTKSZ;
-        let mut memory = vec![0u8; least.max(2048) + 2048];
+        let mut memory = vec![0u8; least.max(2048) + room];
         let stack =
             libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
         let mut old = stack;
