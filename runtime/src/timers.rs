@@ -2,8 +2,9 @@
 //!
 //! Who talks to it: the turn (`next_deadline` before it parks, `begin_turn` and `fire` when it
 //! collects) and the timer futures (`insert`, `reset`, `set_waiter`, `leave`, `remove`). It knows only
-//! `core::task::Waker`, and words that stand for one. Absent on purpose: clocks (time is an argument, `u64` nanoseconds since the
-//! loop's epoch), tasks and callbacks. No waker is called or dropped here: each is handed out.
+//! `core::task::Waker`, and words that stand for one. Absent on purpose: clocks (time is an argument,
+//! `u64` nanoseconds since the loop's epoch), tasks and callbacks. No waker is called or dropped here:
+//! each is handed out.
 //!
 //! A far timer waits in a bucket of the wheel, where inserting and removing it cost a few stores
 //! however many others live. Only a timer whose bucket has come up pays for an exact place in the
