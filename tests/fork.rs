@@ -104,6 +104,30 @@ fn the_parent_hears_of_its_sockets_after_a_child_dropped_everything() {
     closes_clean(event_loop);
 }
 
+// contract 10
+// contract 56
+#[cfg(feature = "fd")]
+#[test]
+fn a_child_that_drops_a_descriptor_made_non_blocking_leaves_it_so_for_its_parent() {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let is_blocking = |fd: std::os::fd::BorrowedFd<'_>| {
+        // SAFETY: asks for the flags of a live descriptor.
+        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK == 0 }
+    };
+    let mut owned = Some(loopline::io::Async::new(far).unwrap());
+    let code = in_a_child(|| {
+        drop(owned.take());
+        0
+    });
+    assert_eq!(code, 0);
+    let far = owned.unwrap();
+    assert!(!is_blocking(far.as_fd()), "the child changed what it shares");
+    assert!(is_blocking(far.into_inner().as_fd()));
+    drop(near);
+}
+
 // contract 56
 #[test]
 fn a_child_forked_inside_a_turn_leaves_it_and_may_run_a_loop_of_its_own() {

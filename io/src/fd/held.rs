@@ -2,10 +2,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::process;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// A descriptor, and whether to let it block again.
+/// A descriptor, and who lets it block again.
 ///
 /// O_NONBLOCK belongs to the open file description, which other processes may share: a shell finds its
 /// terminal as it was.
@@ -13,19 +14,21 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 pub(crate) struct Held<T: AsFd> {
     /// Taken by `into_inner` alone.
     fd: Option<T>,
-    restore: bool,
+    /// By its number, the process that made it non-blocking, if it was not. A child that was forked since
+    /// shares the description, and leaves it to that one.
+    restore: Option<u32>,
 }
 
 impl<T: AsFd> Held<T> {
     /// Takes a descriptor as it is.
     pub(crate) fn as_is(fd: T) -> Self {
-        Self { fd: Some(fd), restore: false }
+        Self { fd: Some(fd), restore: None }
     }
 
     /// Makes a descriptor non-blocking, until this is dropped.
     pub(crate) fn nonblocking(fd: T) -> Result<Self, (T, io::Error)> {
         match set_nonblocking(fd.as_fd(), true) {
-            Ok(restore) => Ok(Self { fd: Some(fd), restore }),
+            Ok(changed) => Ok(Self { fd: Some(fd), restore: changed.then(process::id) }),
             Err(error) => Err((fd, error)),
         }
     }
@@ -40,7 +43,7 @@ impl<T: AsFd> Held<T> {
 
     /// Leaves it non-blocking for good.
     pub(crate) fn keep(&mut self) {
-        self.restore = false;
+        self.restore = None;
     }
 
     /// Gives the descriptor back as it was.
@@ -50,7 +53,7 @@ impl<T: AsFd> Held<T> {
     }
 
     fn restore(&mut self) {
-        if std::mem::take(&mut self.restore) {
+        if self.restore.take() == Some(process::id()) {
             // A failure: it was closed behind our back, and has no flags.
             let _ = set_nonblocking(self.fd().as_fd(), false);
         }
