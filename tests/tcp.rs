@@ -6,6 +6,7 @@ mod net;
 mod support;
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -213,6 +214,26 @@ fn a_peek_takes_nothing() {
         assert_eq!(soon(stream.peek(&mut buf)).await.unwrap(), 5);
         assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 5);
         assert_eq!(&buf[..5], b"hello");
+    });
+}
+
+#[cfg(target_os = "linux")] // elsewhere the poller does not tell of urgent data
+#[test]
+fn a_read_that_ends_at_urgent_data_leaves_what_is_behind_it_to_the_next() {
+    block_on(async {
+        let (stream, mut peer) = with_peer().await;
+        let mut buf = [0; 16];
+        assert!(poll_once(stream.read(&mut buf)).await.is_pending());
+        peer.write_all(b"before").unwrap();
+        let urgent = b"!";
+        // SAFETY: sends one live byte.
+        let sent = unsafe {
+            libc::send(peer.as_raw_fd(), urgent.as_ptr().cast(), urgent.len(), libc::MSG_OOB)
+        };
+        assert_eq!(sent, 1);
+        peer.write_all(b"behind it").unwrap();
+        assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 6);
+        assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 9);
     });
 }
 

@@ -67,6 +67,25 @@ fn bytes_without_descriptors_and_the_end_come_the_same_way() {
 }
 
 #[test]
+fn a_plain_read_that_ends_at_descriptors_leaves_what_is_behind_them_to_the_next() {
+    block_on(async {
+        let (a, b) = UnixStream::pair().unwrap();
+        let mut buf = [0; 16];
+        assert!(poll_once(b.read(&mut buf)).await.is_pending());
+        let null = File::open("/dev/null").unwrap();
+        soon(a.send_fds(b"with", &[null.as_fd()])).await.unwrap();
+        soon(a.write_all(b"behind")).await.unwrap();
+        assert_eq!(soon(b.read(&mut buf)).await.unwrap(), 4);
+        assert_eq!(soon(b.read(&mut buf)).await.unwrap(), 6);
+        soon(a.send_fds(b"with", &[null.as_fd()])).await.unwrap();
+        soon(a.write_all(b"behind")).await.unwrap();
+        soon(b.readable()).await.unwrap();
+        assert_eq!(b.try_read(&mut buf).unwrap(), 4);
+        assert_eq!(b.try_read(&mut buf).unwrap(), 6);
+    });
+}
+
+#[test]
 fn messages_without_bytes_or_with_too_many_descriptors_are_refused_clearly() {
     block_on(async {
         let (a, b) = UnixStream::pair().unwrap();

@@ -38,6 +38,17 @@ impl Way for Writing {
     const DIRECTION: Direction = Direction::Write;
 }
 
+/// What a source has to tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ways {
+    Both,
+    /// The end of a pipe is not asked for the other direction.
+    #[cfg_attr(not(all(unix, feature = "fd")), expect(dead_code, reason = "pipes alone have one"))]
+    One,
+    /// Both, and urgent data among what is read.
+    BothUrgent,
+}
+
 /// A source on a loop.
 #[derive(Debug)]
 pub(crate) struct Adapter<T: Pollable> {
@@ -47,8 +58,7 @@ pub(crate) struct Adapter<T: Pollable> {
     interest: Flag<Option<Interest>>,
     /// Whether somebody else may hold the descriptor: then closing it does not end the registration.
     lent: Flag<bool>,
-    /// Whether there is but one direction: the end of a pipe is not asked for the other.
-    one_way: bool,
+    ways: Ways,
 }
 
 /// No code of a user's runs inside it, so no panic leaves it half changed.
@@ -73,7 +83,7 @@ impl<T: Pollable> Adapter<T> {
             registration,
             interest: Flag::new(None),
             lent: Flag::new(false),
-            one_way: false,
+            ways: Ways::Both,
         }
     }
 
@@ -81,8 +91,14 @@ impl<T: Pollable> Adapter<T> {
     #[cfg(all(unix, feature = "fd"))]
     pub(crate) fn one_way(source: T) -> Self {
         let mut this = Self::new(source);
-        this.one_way = true;
+        this.ways = Ways::One;
         this
+    }
+
+    /// Has the poller tell of urgent data too, where it can.
+    pub(crate) fn with_urgent(mut self) -> Self {
+        self.ways = Ways::BothUrgent;
+        self
     }
 
     /// Borrows the source to change it; its descriptor stays the same.
@@ -257,7 +273,7 @@ impl<T: Pollable> Adapter<T> {
     #[cold]
     pub(crate) fn join(&self, direction: Direction) -> io::Result<()> {
         let source = self.cell();
-        let wanted = wanted(direction, self.one_way);
+        let wanted = wanted(direction, self.ways);
         match self.interest.get() {
             None => self.register(wanted)?,
             Some(has) => {
@@ -360,12 +376,17 @@ fn explain(error: io::Error) -> io::Error {
 }
 
 /// What to ask the poller for. Reading nearly always, so that a peer that goes away is noticed.
-const fn wanted(direction: Direction, one_way: bool) -> Interest {
+const fn wanted(direction: Direction, ways: Ways) -> Interest {
+    let reading = match ways {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Ways::BothUrgent => Interest::READABLE.add(Interest::PRIORITY),
+        _ => Interest::READABLE,
+    };
     match direction {
-        Direction::Write if one_way => Interest::WRITABLE,
-        Direction::Write => Interest::READABLE.add(Interest::WRITABLE),
+        Direction::Write if matches!(ways, Ways::One) => Interest::WRITABLE,
+        Direction::Write => reading.add(Interest::WRITABLE),
         #[cfg(any(target_os = "linux", target_os = "android"))]
         Direction::Priority => Interest::READABLE.add(Interest::PRIORITY),
-        _ => Interest::READABLE,
+        _ => reading,
     }
 }

@@ -8,7 +8,44 @@ use std::io::{self, IoSliceMut, Read};
 
 use loopline_runtime::registration::{Direction, Registration};
 
+use crate::adapter::Adapter;
 use crate::mischief;
+
+/// A connected byte stream of mio's.
+pub(super) trait Emptied: crate::sys::Pollable + Sized {
+    /// Has the poller tell what `has_emptied` asks for.
+    fn adapt(self) -> Adapter<Self>;
+
+    /// Whether nothing was left behind a short read.
+    fn has_emptied(registration: &Registration) -> bool;
+}
+
+impl Emptied for mio::net::TcpStream {
+    #[inline]
+    fn adapt(self) -> Adapter<Self> {
+        Adapter::new(self).with_urgent()
+    }
+
+    #[inline]
+    fn has_emptied(registration: &Registration) -> bool {
+        // A read ends where urgent data stands, whatever is behind that.
+        SHORT_READ_EMPTIES && !registration.open().has(Direction::Priority)
+    }
+}
+
+#[cfg(unix)]
+impl Emptied for mio::net::UnixStream {
+    #[inline]
+    fn adapt(self) -> Adapter<Self> {
+        Adapter::new(self)
+    }
+
+    #[inline]
+    fn has_emptied(_: &Registration) -> bool {
+        // A read ends where descriptors stand, or another's credentials, whatever is behind them.
+        false
+    }
+}
 
 /// The methods of a stream type that has a field `adapter` of a socket that reads and writes through
 /// a shared reference.
@@ -16,7 +53,7 @@ macro_rules! stream {
     ($Stream:ident, $Socket:ty) => {
         impl $Stream {
             pub(crate) fn from_source(stream: $Socket) -> Self {
-                Self { adapter: Adapter::new(stream) }
+                Self { adapter: stream.adapt() }
             }
 
             pub(crate) fn adapter(&self) -> &Adapter<$Socket> {
@@ -231,9 +268,9 @@ macro_rules! stream {
 
 pub(super) use stream;
 
-/// Reads, and notes a short read: the socket was emptied, so the next read would block.
+/// Reads, and notes a short read that emptied the socket: the next read would block.
 #[inline]
-pub(super) fn read_now<T>(
+pub(super) fn read_now<T: Emptied>(
     mut socket: &T,
     registration: &Registration,
     buf: &mut [u8],
@@ -243,12 +280,12 @@ where
 {
     let buf = mischief::part_mut(buf);
     let n = socket.read(buf)?;
-    note_read(registration, n, buf.len());
+    note_read::<T>(registration, n, buf.len());
     Ok(n)
 }
 
 /// As `read_now`, into several buffers.
-pub(super) fn read_vectored_now<T>(
+pub(super) fn read_vectored_now<T: Emptied>(
     mut socket: &T,
     registration: &Registration,
     bufs: &mut [IoSliceMut<'_>],
@@ -257,16 +294,16 @@ where
     for<'a> &'a T: Read,
 {
     let n = socket.read_vectored(bufs)?;
-    note_read(registration, n, bufs.iter().map(|buf| buf.len()).sum());
+    note_read::<T>(registration, n, bufs.iter().map(|buf| buf.len()).sum());
     Ok(n)
 }
 
 /// A short read saves the system call that would only say WouldBlock. Not where mio has to see
 /// it (Windows, poll(2)). The closed bits stay: end-of-file brings no second event.
 #[inline]
-fn note_read(registration: &Registration, n: usize, wanted: usize) {
+fn note_read<T: Emptied>(registration: &Registration, n: usize, wanted: usize) {
     // Not zero: that is the end. Less one, both are one comparison.
-    if SHORT_READ_EMPTIES && n.wrapping_sub(1) < wanted.wrapping_sub(1) {
+    if n.wrapping_sub(1) < wanted.wrapping_sub(1) && T::has_emptied(registration) {
         registration.clear_open(Direction::Read);
     }
 }

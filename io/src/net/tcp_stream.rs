@@ -10,7 +10,7 @@ use loopline_runtime::registration::{Direction, WaitKey};
 use super::addr::{ToAddrs, resolve};
 use super::connect;
 use super::readiness::{descriptor, readiness};
-use super::stream::{read_now, read_vectored_now, stream};
+use super::stream::{Emptied, read_now, read_vectored_now, stream};
 use crate::adapter::{Adapter, Reading, Writing};
 use crate::mischief;
 use crate::sys::{send, send_vectored};
@@ -68,7 +68,7 @@ impl TcpStream {
     /// Waits until a socket that connects is connected.
     pub(super) async fn connected(stream: mio::net::TcpStream) -> io::Result<Self> {
         // Interrupted by a signal or not, the connection goes on by itself once the call was made.
-        let adapter = Adapter::unready(stream);
+        let adapter = Adapter::unready(stream).with_urgent();
         let connected = adapter.op::<Writing, _, _>(|socket, _| {
             // Writable is a hint; only these two calls know.
             if let Some(error) = socket.take_error()? {
