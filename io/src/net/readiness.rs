@@ -52,7 +52,8 @@ macro_rules! readiness {
             }
 
             /// Tries an operation of one's own on the socket, which must not block, and remembers if it
-            /// would have.
+            /// would have: in all directions asked for, until their next event. So ask for those that the
+            /// operation is in; a write need not wait because a read would.
             ///
             /// # Errors
             ///
@@ -67,7 +68,7 @@ macro_rules! readiness {
             }
 
             /// Does an operation of one's own on the socket, which must not block, and waits each time it
-            /// would have.
+            /// would have; as [`Self::try_io`].
             ///
             /// # Errors
             ///

@@ -16,7 +16,8 @@ use crate::sys::loop_runs_here;
 
 impl<T: AsFd> Async<T> {
     /// Tries an operation that must not block, without waiting. It is not called if the system did not
-    /// say that the descriptor is ready.
+    /// say that the descriptor is ready. That it would block is remembered in all directions asked for,
+    /// until their next event: ask for those that the operation is in.
     ///
     /// # Errors
     ///
