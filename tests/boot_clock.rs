@@ -204,3 +204,68 @@ fn a_timer_is_set_from_outside_by_its_control() {
     assert!(control.with(|_| ()).is_none(), "the source is gone, the control says so");
     closes_clean(event_loop);
 }
+
+#[test]
+fn a_timer_of_the_boot_clock_that_its_callback_sets_to_what_is_due_fires_once_a_turn() {
+    let mut event_loop = paused::<u32>();
+    let handle = event_loop.handle();
+    let past = handle.now() - HOUR;
+    let sets: [fn(&mut Timer, Instant); 2] =
+        [|timer, past| timer.set_at(past), |timer, _| timer.set_after(Duration::ZERO)];
+    for set in sets {
+        let timer =
+            handle.insert(Timer::at(past).boot_clock(), move |_, timer, fired: &mut u32| {
+                *fired += 1;
+                set(timer, past);
+                Next::Keep
+            });
+        let timer = timer.unwrap().control();
+        let mut fired = 0;
+        for _ in 0..5 {
+            let before = fired;
+            event_loop.turn(&mut fired, Some(Duration::ZERO)).unwrap();
+            assert!(fired <= before + 1, "{} times in a turn", fired - before);
+        }
+        assert!(fired > 2 && timer.cancel());
+    }
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_timer_that_waits_already_goes_by_the_boot_clock_from_when_it_is_told_to() {
+    block_on_paused(async {
+        let mut timer = Timer::every(HOUR);
+        assert!(!fires(&mut timer).await);
+        let mut timer = timer.boot_clock();
+        assert!(!fires(&mut timer).await);
+        let _hold = time::hold();
+        for _ in 0..3 {
+            time::suspend(HOUR);
+            assert!(fires(&mut timer).await);
+        }
+    });
+    // And where nothing is paused.
+    block_on(async {
+        let mut timer = Timer::every(Duration::from_millis(1));
+        assert!(timeout(Duration::ZERO, timer.next()).await.is_err());
+        let mut timer = timer.boot_clock();
+        for _ in 0..3 {
+            assert!(timeout(HOUR / 60, timer.next()).await.is_ok(), "it never fires again");
+        }
+    });
+}
+
+#[test]
+fn a_start_in_the_past_counts_by_the_boot_clock_as_it_does_by_the_other() {
+    use MissedTickBehavior::{Burst, Delay, Skip};
+    block_on_paused(async {
+        for behavior in [Burst, Delay, Skip] {
+            let start = time::now() - HOUR * 7 / 2;
+            let timer = || Timer::every_from(start, HOUR).missed_tick_behavior(behavior);
+            let (mut plain, mut boot) = (timer(), timer().boot_clock());
+            for _ in 0..6 {
+                assert_eq!(boot.next().await, plain.next().await, "{behavior:?}");
+            }
+        }
+    });
+}

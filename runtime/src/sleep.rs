@@ -175,6 +175,13 @@ impl<Place> Alarm<Place> {
         }
     }
 
+    /// Ends the wait; the next poll begins another.
+    pub(crate) fn disarm(&mut self) {
+        if let Some(key) = self.key.take() {
+            remove_now(self.loop_id, key);
+        }
+    }
+
     /// Reads the loop's clock; a gone loop's stands at its end.
     pub(crate) fn read_clock(&self) -> Nanos {
         with_loop(self.loop_id, |shared| shared.map_or(NEVER, |shared| shared.clock.read()))

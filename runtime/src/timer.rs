@@ -241,10 +241,10 @@ impl Timer {
         let is_first = self.alarm.is_none();
         let alarm = self.alarm.get_or_insert_with(|| Alarm::new(|_| NEVER));
         let loop_id = alarm.loop_id();
-        if let Some(more) = self.more.as_deref_mut().filter(|more| more.boot.is_none()) {
-            more.boot = more.boot_clock.map(|make| make(loop_id));
-        }
+        let unmade = self.more.as_deref_mut().filter(|more| more.boot.is_none());
+        let made = unmade.and_then(|more| Some(more.boot.insert(more.boot_clock?(loop_id))));
         match due {
+            Due::Armed if made.is_some() => self.set(self.deadline_nanos()),
             Due::Armed => {}
             Due::After(wait) => self.set(self.read_clock().saturating_add(wait)),
             Due::At(deadline) => {
@@ -270,14 +270,15 @@ impl Timer {
         }
     }
 
-    /// Sets the deadline by the loop's clock, and by the boot clock to what is as long from now.
+    /// Sets the deadline by the loop's clock, and by the boot clock to what is as far from now.
     fn set(&mut self, at: Nanos) {
         let Some(alarm) = &mut self.alarm else { return };
         let mut ring_at = at;
         if let Some(more) = &mut self.more {
             if let Some(boot) = &mut more.boot {
-                let wait = at.saturating_sub(alarm.read_clock());
-                let deadline = boot.now().saturating_add(wait);
+                let now = alarm.read_clock();
+                let (wait, late) = (at.saturating_sub(now), now.saturating_sub(at));
+                let deadline = boot.now().saturating_add(wait).saturating_sub(late);
                 boot.set(deadline, together(deadline, more.slack));
             }
             more.deadline = at;
@@ -294,8 +295,9 @@ impl Timer {
         self.more.as_mut()?.boot.as_mut()
     }
 
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.boot().is_some_and(|boot| boot.is_due()) {
+    /// Ready once it is due. What was set just now is left to the alarm, which has it wait for the next turn.
+    fn poll_due(&mut self, cx: &mut Context<'_>, was_armed: bool) -> Poll<()> {
+        if was_armed && self.boot().is_some_and(|boot| boot.is_due()) {
             return Poll::Ready(());
         }
         let alarm = self.alarm.as_mut().expect("armed before it is polled");
@@ -328,8 +330,8 @@ impl Timer {
             None => {
                 self.due = None;
                 if self.more.as_mut().is_some_and(|more| more.boot.take().is_some()) {
-                    // Its alarm may be far off still.
-                    self.alarm = None;
+                    // It may be far off still.
+                    self.alarm.iter_mut().for_each(Alarm::disarm);
                 }
             }
             Some(period) => self.go_on(now, fired, at, period.get()),
@@ -383,7 +385,7 @@ impl Stream for Timer {
         let Some(due) = this.due else { return Poll::Ready(None) };
         let permit = ready!(budget::poll_proceed(cx));
         this.arm(due);
-        ready!(this.poll_due(cx));
+        ready!(this.poll_due(cx, matches!(due, Due::Armed)));
         permit.spend();
         let loop_id = this.alarm.as_ref().map(Alarm::loop_id);
         let (now, late) = this.advance();
