@@ -314,3 +314,28 @@ fn a_timer_comes_after_few_slow_items_of_another_lane() {
     assert!(counted.iter().all(|since| *since <= 4), "{counted:?}");
     support::ends_with_items(event_loop, 100);
 }
+
+#[test]
+fn under_a_clock_that_stands_still_no_lane_waits_for_ever_for_another() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    let bulk = handle.add_lane(1).unwrap();
+    let polls = Rc::new(Cell::new(0));
+    let counted = polls.clone();
+    handle.item().lane(bulk).background().spawn(async move {
+        // Ends, so that the test does.
+        while counted.get() < 100_000 {
+            counted.set(counted.get() + 1);
+            yield_now().await;
+        }
+    });
+    event_loop
+        .block_on(async {
+            for _ in 0..3 {
+                yield_now().await;
+            }
+        })
+        .unwrap();
+    assert!(polls.get() < 1_000, "{} polls of the other lane came first", polls.get());
+    support::ends_with_items(event_loop, 1);
+}
