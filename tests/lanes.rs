@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Next};
 use loopline::{Handle, Lane, LaneError, time, yield_now};
-use support::{closes_clean, event_loop, paused};
+use support::{closes_clean, event_loop, paused, seeded};
 
 /// Takes time of the paused clock, without leaving the item.
 fn work(time: Duration) {
@@ -338,4 +338,30 @@ fn under_a_clock_that_stands_still_no_lane_waits_for_ever_for_another() {
         .unwrap();
     assert!(polls.get() < 1_000, "{} polls of the other lane came first", polls.get());
     support::ends_with_items(event_loop, 1);
+}
+
+#[test]
+fn lanes_of_a_seeded_loop_run_in_an_order_that_does_not_depend_on_how_fast_they_are() {
+    let order = |slow: Option<u32>| {
+        let mut event_loop = seeded::<Vec<u32>>(5);
+        let handle = event_loop.handle();
+        let other = handle.add_lane(1).unwrap();
+        for (n, lane) in [(0, other), (1, handle.first_lane()), (2, other)] {
+            handle.item().lane(lane).spawn(async move {
+                for _ in 0..200 {
+                    handle.with(|order| order.push(n));
+                    let begin = Instant::now();
+                    while slow == Some(n) && begin.elapsed() < micros(20) {
+                        std::hint::spin_loop();
+                    }
+                    yield_now().await;
+                }
+            });
+        }
+        let mut order = Vec::new();
+        event_loop.run(&mut order).unwrap();
+        closes_clean(event_loop);
+        order
+    };
+    assert_eq!(order(Some(1)), order(Some(2)));
 }

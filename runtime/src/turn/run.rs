@@ -91,9 +91,21 @@ impl Batches {
     }
 }
 
-/// What a lane is charged at least for a poll while the clock stands still: or nothing would be used up, and
-/// one lane could run for ever.
+/// What a lane is charged for a poll where real time does not count.
 const NOMINAL: Nanos = 1_000;
+
+/// What a lane is charged for a poll that took so long.
+fn charged(shared: &Shared, took: Nanos) -> Nanos {
+    if shared.clock.is_paused() {
+        // Something in any case: or nothing would be used up, and one lane could run for ever.
+        took.max(NOMINAL)
+    } else if shared.chance.is_seeded() {
+        // As in `turn_is_over`.
+        NOMINAL
+    } else {
+        took
+    }
+}
 
 /// The rounds of `TIMED`.
 fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
@@ -114,7 +126,7 @@ fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         let done = poll_alone_watched(shared, root, &entry);
         let after = shared.clock.read();
         let took = after.saturating_sub(before);
-        queue.charge(lane, if shared.clock.is_paused() { took.max(NOMINAL) } else { took });
+        queue.charge(lane, charged(shared, took));
         if limit.is_some_and(|limit| took > limit) {
             report_slow(shared, item, took);
         }
