@@ -6,7 +6,6 @@ mod net;
 mod support;
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -228,7 +227,12 @@ fn a_read_that_ends_at_urgent_data_leaves_what_is_behind_it_to_the_next() {
         let urgent = b"!";
         // SAFETY: sends one live byte.
         let sent = unsafe {
-            libc::send(peer.as_raw_fd(), urgent.as_ptr().cast(), urgent.len(), libc::MSG_OOB)
+            libc::send(
+                std::os::fd::AsRawFd::as_raw_fd(&peer),
+                urgent.as_ptr().cast(),
+                urgent.len(),
+                libc::MSG_OOB,
+            )
         };
         assert_eq!(sent, 1);
         peer.write_all(b"behind it").unwrap();

@@ -5,10 +5,10 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::RefUnwindSafe;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use crate::budget;
-use crate::counted::{Counted, Value};
 use crate::waiters::wake;
 use crate::waits;
 use crate::wake::copy;
@@ -32,7 +32,7 @@ use self::error::{RecvError, TryRecvError};
 /// ```
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Value::new(Shared {
+    let shared = Rc::new(Shared {
         stage: Cell::new(Stage::Open),
         message: Cell::new(None),
         receiver: Cell::new(None),
@@ -149,7 +149,7 @@ fn keep(waiter: &Cell<Option<Waker>>, cx: &Context<'_>) {
 /// # });
 /// ```
 pub struct Sender<T> {
-    shared: Counted<Value<Shared<T>>>,
+    shared: Rc<Shared<T>>,
 }
 
 impl<T> Sender<T> {
@@ -228,7 +228,7 @@ impl<T> fmt::Debug for Sender<T> {
 ///
 /// Strict: dropping a pending await of `&mut receiver` loses nothing.
 pub struct Receiver<T> {
-    shared: Counted<Value<Shared<T>>>,
+    shared: Rc<Shared<T>>,
 }
 
 impl<T> Receiver<T> {
