@@ -1,7 +1,7 @@
 //! `Counted`: a value, the number of its references, and a block of memory that the next one gets.
 //!
 //! As `Rc` without weak references, and on blocks that wait in lists of the thread instead of going back
-//! to the allocator: that takes a fifth off the instructions of a task's life, and a twentieth off those of a
+//! to the allocator: that takes a fifth off the instructions of a task's life, and a tenth off those of a
 //! connection's. Tasks live in it, and the ledgers of sources.
 //!
 //! Invariant (Counted): the count of a block is the number of its `Counted`s. Who brings it to zero drops the

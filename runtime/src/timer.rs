@@ -57,7 +57,7 @@ pub struct Timer {
     /// What to wait for next; `None` once a single shot has fired.
     due: Option<Due>,
     period: Option<NonZero<Nanos>>,
-    /// Apart, as few have any of it: then a timer is moved into its task in half the time.
+    /// Apart, as few have any of it: so a timer is moved into its task in two thirds of the time.
     more: Option<Box<More>>,
 }
 
