@@ -82,6 +82,11 @@ fn a_plain_read_that_ends_at_descriptors_leaves_what_is_behind_them_to_the_next(
         soon(b.readable()).await.unwrap();
         assert_eq!(b.try_read(&mut buf).unwrap(), 4);
         assert_eq!(b.try_read(&mut buf).unwrap(), 6);
+        // The read says itself that bytes were all there was.
+        soon(a.write_all(b"alone")).await.unwrap();
+        soon(b.readable()).await.unwrap();
+        assert_eq!(b.try_read(&mut buf).unwrap(), 5);
+        assert_eq!(b.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }
 

@@ -411,6 +411,23 @@ fn an_urgent_byte_neither_spins_nor_stops_a_stream() {
     closes_clean(event_loop);
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_read_that_ends_at_an_urgent_byte_leaves_what_is_behind_it_to_the_next() {
+    block_on(async {
+        let (stream, mut peer) = with_peer();
+        let mut buf = [0; 16];
+        assert!(poll_once(stream.read(&mut buf)).await.is_pending());
+        peer.write_all(b"before").unwrap();
+        if unix::send_urgent(&peer, b"!").is_err() {
+            return; // before Linux 5.15
+        }
+        peer.write_all(b"behind it").unwrap();
+        assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 6);
+        assert_eq!(soon(stream.read(&mut buf)).await.unwrap(), 9);
+    });
+}
+
 // contract 49; fault 12
 #[test]
 fn a_write_to_a_peer_that_is_gone_is_an_error_and_not_a_signal() {

@@ -8,42 +8,52 @@ use std::io::{self, IoSliceMut, Read};
 
 use loopline_runtime::registration::{Direction, Registration};
 
-use crate::adapter::Adapter;
 use crate::mischief;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::sys::receive;
 
 /// A connected byte stream of mio's.
-pub(super) trait Emptied: crate::sys::Pollable + Sized {
-    /// Has the poller tell what `has_emptied` asks for.
-    fn adapt(self) -> Adapter<Self>;
+pub(super) trait Receives: crate::sys::Pollable + Sized {
+    /// Reads. Tells also whether the read may have ended before what is there does.
+    fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, bool)>;
 
-    /// Whether nothing was left behind a short read.
-    fn has_emptied(registration: &Registration) -> bool;
+    /// As `receive`, into several buffers.
+    fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)>;
 }
 
-impl Emptied for mio::net::TcpStream {
+impl Receives for mio::net::TcpStream {
     #[inline]
-    fn adapt(self) -> Adapter<Self> {
-        Adapter::new(self).with_urgent()
+    fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, bool)> {
+        { self }.read(buf).map(|n| (n, false))
     }
 
-    #[inline]
-    fn has_emptied(registration: &Registration) -> bool {
-        // A read ends where urgent data stands, whatever is behind that.
-        SHORT_READ_EMPTIES && !registration.open().has(Direction::Priority)
+    fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)> {
+        { self }.read_vectored(bufs).map(|n| (n, false))
     }
 }
 
-#[cfg(unix)]
-impl Emptied for mio::net::UnixStream {
+/// A read ends where descriptors stand, or another's credentials, whatever is behind them. Linux tells of it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Receives for mio::net::UnixStream {
     #[inline]
-    fn adapt(self) -> Adapter<Self> {
-        Adapter::new(self)
+    fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, bool)> {
+        receive(self, &mut [IoSliceMut::new(buf)])
     }
 
-    #[inline]
-    fn has_emptied(_: &Registration) -> bool {
-        // A read ends where descriptors stand, or another's credentials, whatever is behind them.
-        false
+    fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)> {
+        receive(self, bufs)
+    }
+}
+
+/// As on Linux, but nothing tells of it.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+impl Receives for mio::net::UnixStream {
+    fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, bool)> {
+        { self }.read(buf).map(|n| (n, true))
+    }
+
+    fn receive_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)> {
+        { self }.read_vectored(bufs).map(|n| (n, true))
     }
 }
 
@@ -53,7 +63,7 @@ macro_rules! stream {
     ($Stream:ident, $Socket:ty) => {
         impl $Stream {
             pub(crate) fn from_source(stream: $Socket) -> Self {
-                Self { adapter: stream.adapt() }
+                Self { adapter: Adapter::new(stream).with_urgent() }
             }
 
             pub(crate) fn adapter(&self) -> &Adapter<$Socket> {
@@ -270,40 +280,39 @@ pub(super) use stream;
 
 /// Reads, and notes a short read that emptied the socket: the next read would block.
 #[inline]
-pub(super) fn read_now<T: Emptied>(
-    mut socket: &T,
+pub(super) fn read_now(
+    socket: &impl Receives,
     registration: &Registration,
     buf: &mut [u8],
-) -> io::Result<usize>
-where
-    for<'a> &'a T: Read,
-{
+) -> io::Result<usize> {
     let buf = mischief::part_mut(buf);
-    let n = socket.read(buf)?;
-    note_read::<T>(registration, n, buf.len());
+    let (n, is_cut) = socket.receive(buf)?;
+    note_read(registration, n, buf.len(), is_cut);
     Ok(n)
 }
 
 /// As `read_now`, into several buffers.
-pub(super) fn read_vectored_now<T: Emptied>(
-    mut socket: &T,
+pub(super) fn read_vectored_now(
+    socket: &impl Receives,
     registration: &Registration,
     bufs: &mut [IoSliceMut<'_>],
-) -> io::Result<usize>
-where
-    for<'a> &'a T: Read,
-{
-    let n = socket.read_vectored(bufs)?;
-    note_read::<T>(registration, n, bufs.iter().map(|buf| buf.len()).sum());
+) -> io::Result<usize> {
+    let (n, is_cut) = socket.receive_vectored(bufs)?;
+    note_read(registration, n, bufs.iter().map(|buf| buf.len()).sum(), is_cut);
     Ok(n)
 }
 
 /// A short read saves the system call that would only say WouldBlock. Not where mio has to see
 /// it (Windows, poll(2)). The closed bits stay: end-of-file brings no second event.
 #[inline]
-fn note_read<T: Emptied>(registration: &Registration, n: usize, wanted: usize) {
+fn note_read(registration: &Registration, n: usize, wanted: usize, is_cut: bool) {
     // Not zero: that is the end. Less one, both are one comparison.
-    if n.wrapping_sub(1) < wanted.wrapping_sub(1) && T::has_emptied(registration) {
+    if n.wrapping_sub(1) < wanted.wrapping_sub(1)
+        && SHORT_READ_EMPTIES
+        && !is_cut
+        // A read ends where urgent data stands, whatever is behind that.
+        && !registration.open().has(Direction::Priority)
+    {
         registration.clear_open(Direction::Read);
     }
 }

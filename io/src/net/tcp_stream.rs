@@ -10,7 +10,7 @@ use loopline_runtime::registration::{Direction, WaitKey};
 use super::addr::{ToAddrs, resolve};
 use super::connect;
 use super::readiness::{descriptor, readiness};
-use super::stream::{Emptied, read_now, read_vectored_now, stream};
+use super::stream::{read_now, read_vectored_now, stream};
 use crate::adapter::{Adapter, Reading, Writing};
 use crate::mischief;
 use crate::sys::{send, send_vectored};

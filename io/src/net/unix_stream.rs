@@ -11,7 +11,7 @@ use loopline_runtime::registration::{Direction, WaitKey};
 
 use super::accept::Pause;
 use super::readiness::{descriptor, readiness};
-use super::stream::{Emptied, read_now, read_vectored_now, stream};
+use super::stream::{read_now, read_vectored_now, stream};
 use super::tcp_stream::is_not_connected;
 use super::unix_addr::address;
 use crate::adapter::{Adapter, Reading, Writing};

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 
 use crate::adapter::Adapter;
 use crate::signal::subscription::Subscription;
-use crate::sys::calls::handler;
+use crate::sys::slots;
 
 thread_local! {
     /// Those of this thread's loops.
@@ -33,7 +33,7 @@ impl Deaths {
         if let Some(deaths) = found.ok().flatten() {
             return Ok(deaths);
         }
-        let seen = Cell::new(handler::count(libc::SIGCHLD));
+        let seen = Cell::new(slots::count(libc::SIGCHLD));
         let adapter = Adapter::unready(Subscription::new(vec![libc::SIGCHLD])?);
         // Its pair stays open when it drops, so that does not end the registration.
         adapter.lend();
@@ -58,7 +58,7 @@ impl Deaths {
     /// The first who notes one has all others look too: it takes the bytes that should wake them, but
     /// leaves one.
     pub(super) fn settle(&self) {
-        let now = handler::count(libc::SIGCHLD);
+        let now = slots::count(libc::SIGCHLD);
         if self.seen.replace(now) != now {
             let subscription = self.adapter.cell().as_ref();
             subscription.drain();

@@ -11,7 +11,7 @@ use loopline_runtime::registration::{Direction, WaitKey};
 use super::SignalKind;
 use super::subscription::{self, Subscription};
 use crate::adapter::Adapter;
-use crate::sys::calls::handler;
+use crate::sys::slots;
 
 /// What a [`Signals`](super::Signals) and its like are made of.
 pub(super) struct Events {
@@ -35,7 +35,7 @@ struct Awaited {
 impl Awaited {
     /// Whether there is news, which is told by this.
     fn tell(&mut self) -> bool {
-        let now = self.last.unwrap_or_else(|| handler::count(self.kind.as_raw_value()));
+        let now = self.last.unwrap_or_else(|| slots::count(self.kind.as_raw_value()));
         std::mem::replace(&mut self.told, now) != now
     }
 }
@@ -94,7 +94,7 @@ impl Events {
         self.adapter.cell().as_ref().give_back();
         if !std::mem::replace(&mut self.given_back, true) {
             for awaited in &mut self.awaited {
-                awaited.last = Some(handler::count(awaited.kind.as_raw_value()));
+                awaited.last = Some(slots::count(awaited.kind.as_raw_value()));
             }
         }
     }
@@ -108,7 +108,7 @@ fn from_now_on(mut kinds: Vec<SignalKind>) -> io::Result<Vec<Awaited>> {
         let number = kind.as_raw_value();
         subscription::check(&[number])?;
         // The count from before the handler is there.
-        Ok(Awaited { kind, told: handler::count(number), last: None })
+        Ok(Awaited { kind, told: slots::count(number), last: None })
     };
     kinds.into_iter().map(counted).collect()
 }

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libc::c_int;
 
-use crate::sys::calls::handler::{self, SIGNALS, SLOTS, bit, index};
+use crate::sys::calls::handler;
+use crate::sys::slots::{self, SIGNALS, SLOTS, bit, index};
 
 /// Those that cannot be caught, and those of faults, whose handlers must not return.
 const REFUSED: &[c_int] =
@@ -107,7 +108,7 @@ impl Subscription {
     /// Has the handler tell of what is subscribed to.
     fn want(&self) {
         let wanted = self.signals.iter().fold(0, |wanted, signal| wanted | bit(*signal));
-        handler::want(self.pair.slot, wanted);
+        slots::want(self.pair.slot, wanted);
     }
 
     /// Takes the bytes that the handler wrote.
@@ -129,7 +130,7 @@ impl Subscription {
         }
         let mut table = table();
         if table.process == self.pair.process {
-            handler::want(self.pair.slot, 0);
+            slots::want(self.pair.slot, 0);
         }
         self.signals.iter().for_each(|signal| table.unsubscribe(*signal));
     }
@@ -173,14 +174,14 @@ impl Table {
         writer.set_nonblocking(true)?;
         let pair: &'static Pair =
             Box::leak(Box::new(Pair { reader, writer, slot, process: self.process }));
-        handler::write_to(slot, pair.writer.as_fd());
+        slots::write_to(slot, pair.writer.as_fd());
         self.made += 1;
         Ok(pair)
     }
 
     fn put_back(&mut self, pair: &'static Pair) {
         if self.process == pair.process {
-            handler::want(pair.slot, 0);
+            slots::want(pair.slot, 0);
             self.free.push(pair);
         }
     }
@@ -194,7 +195,7 @@ impl Table {
         self.process = process;
         self.free.clear();
         for slot in 0..std::mem::take(&mut self.made) {
-            handler::write_no_more(slot);
+            slots::write_no_more(slot);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The unsafe code of this crate: writes that raise no SIGPIPE, what is left to read, and the handler of
-//! signals.
+//! The unsafe code of this crate: reads that tell what they left out, writes that raise no SIGPIPE, what is
+//! left to read, and the handler of signals.
 //!
 //! A program whose `main` is Rust's ignores SIGPIPE. A library in another's program must not end it by
 //! a write to somebody who is gone, nor change what the signal does there.
@@ -17,10 +17,14 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use self::sockets::receive;
 pub(crate) use self::sockets::{send, send_vectored};
 
-/// Writes to sockets: a flag says that no signal is wanted.
+/// Reads that tell what they left out; and writes, with a flag that says that no signal is wanted.
 mod sockets {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    use std::io::IoSliceMut;
     use std::io::{self, IoSlice};
     use std::os::fd::AsFd;
 
@@ -46,6 +50,25 @@ mod sockets {
         // SAFETY: Live: an IoSlice is an iovec, and the call only reads what they are of.
         let sent = unsafe { libc::sendmsg(fd, &raw const message, NO_SIGNAL) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Reads into several buffers. Tells also whether something that is no byte, descriptors say, ended the
+    /// read: it is left out, and closed.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[inline]
+    pub(crate) fn receive(
+        socket: &impl AsFd,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> io::Result<(usize, bool)> {
+        let fd = super::silenced(socket)?;
+        // SAFETY: a msghdr is plain data, and all zero is a valid one: no address, no buffers.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = bufs.as_mut_ptr().cast();
+        message.msg_iovlen = bufs.len().min(BUFFERS) as _;
+        // SAFETY: Live: an IoSliceMut is an iovec, of bytes that are lent for writing.
+        let received = unsafe { libc::recvmsg(fd, &raw mut message, 0) };
+        let n = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        Ok((n, message.msg_flags & libc::MSG_CTRUNC != 0))
     }
 
     #[cfg(not(target_vendor = "apple"))]
@@ -171,49 +194,17 @@ pub(super) fn look(signal: libc::c_int) -> io::Result<libc::sigaction> {
 #[cfg(feature = "signal")]
 pub(crate) mod handler {
     use std::io;
-    use std::os::fd::{AsRawFd, BorrowedFd};
     use std::ptr;
-    use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicPtr, Ordering};
 
     use libc::{c_int, sigaction};
 
     use super::look;
+    use crate::sys::slots::{self, SIGNALS, index};
 
-    /// One more than the highest signal.
-    pub(crate) const SIGNALS: usize = 65;
-    /// How many subscriptions there can be at one time in this process.
-    pub(crate) const SLOTS: usize = 256;
-    /// Signals so far. Relaxed suffices: a byte written after the increment tells the loop to look.
-    static COUNTS: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];
     /// What handled each signal before.
     static OLD: [AtomicPtr<sigaction>; SIGNALS] =
         [const { AtomicPtr::new(ptr::null_mut()) }; SIGNALS];
-    /// The descriptors that the handler writes to; -1 from the first slot on that has none.
-    static WRITERS: [AtomicI32; SLOTS] = [const { AtomicI32::new(-1) }; SLOTS];
-    /// The signals that each slot wants.
-    static WANTED: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
-    /// Returns how often a signal has come. Only changes mean something, and only while somebody
-    /// subscribes; the system coalesces signals, so a change means one or more.
-    pub(crate) fn count(signal: c_int) -> u32 {
-        COUNTS[index(signal)].load(Ordering::Relaxed)
-    }
-
-    /// Has the handler write to a descriptor from now on.
-    pub(crate) fn write_to(slot: usize, writer: BorrowedFd<'static>) {
-        // Release: pairs with the Acquire in `handle`. Published, as the borrow is for ever.
-        WRITERS[slot].store(writer.as_raw_fd(), Ordering::Release);
-    }
-
-    /// Forgets a slot: in a forked child, from the first to the last.
-    pub(crate) fn write_no_more(slot: usize) {
-        WRITERS[slot].store(-1, Ordering::Release);
-        want(slot, 0);
-    }
-
-    /// Sets the signals that a slot wants, one bit each.
-    pub(crate) fn want(slot: usize, wanted: u64) {
-        WANTED[slot].store(wanted, Ordering::Release);
-    }
 
     /// Installs the handler. `buried`: the last `restore` of this signal left it where it was.
     pub(crate) fn install(signal: c_int, buried: bool) -> io::Result<()> {
@@ -250,14 +241,6 @@ pub(crate) mod handler {
             }
             _ => false,
         }
-    }
-
-    pub(crate) fn index(signal: c_int) -> usize {
-        usize::try_from(signal).expect("checked when subscribed to")
-    }
-
-    pub(crate) fn bit(signal: c_int) -> u64 {
-        1 << (index(signal) - 1)
     }
 
     fn is_ours(action: &sigaction) -> bool {
@@ -329,18 +312,11 @@ pub(crate) mod handler {
     /// The handler.
     extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
         let errno = Errno::save();
-        COUNTS[index(signal)].fetch_add(1, Ordering::Relaxed);
-        for (writer, wanted) in WRITERS.iter().zip(&WANTED) {
-            // Acquire: pairs with the Release in `take_pair`.
-            let fd = writer.load(Ordering::Acquire);
-            if fd == -1 {
-                break;
-            }
-            if wanted.load(Ordering::Acquire) & bit(signal) != 0 {
-                // SAFETY: Published: the descriptor is ours and open for ever. One byte of a live array is
-                // read. A full socket (EAGAIN) has told the loop already.
-                unsafe { libc::write(fd, [1u8].as_ptr().cast(), 1) };
-            }
+        slots::add(signal);
+        for fd in slots::writers(signal) {
+            // SAFETY: Published: the descriptor is ours and open for ever. One byte of a live array is
+            // read. A full socket (EAGAIN) has told the loop already.
+            unsafe { libc::write(fd, [1u8].as_ptr().cast(), 1) };
         }
         call_old(signal, info, context);
         errno.restore();
