@@ -46,18 +46,30 @@ TIME = {
         "the same, 1 M live", 1_000_000,
         [OURS, "loopline-callback", *TOKIO, "smol", "monoio", "compio", "glommio", "mio", "libuv"],
         [OURS, "tokio", "libuv"], 1),
+    "timer_live:0": Case(
+        "timer made and cancelled at once, 0 live", 50_000,
+        [OURS, "loopline-callback", *TOKIO, "smol", "monoio", "mio", "calloop"], [OURS, "loopline-callback", "calloop"]),
+    "timer_live:10000": Case(
+        "the same, 10 k live", 5_000,
+        [OURS, "loopline-callback", *TOKIO, "smol", "monoio", "mio", "calloop"], [OURS, "loopline-callback", "calloop"]),
     "timer_reset:10000": Case("later-only reset, 10 k live", 200_000, [OURS, *TOKIO, "smol", "monoio"], []),
     "timer_reset:1000000": Case("later-only reset, 1 M live", 1_000_000, [OURS, *TOKIO, "smol", "monoio"], [], 1),
     "timer_fire": Case(
         "100 k timers fire within 1 s", 100_000,
         [OURS, "loopline-callback", *TOKIO, "smol", "monoio", "compio", "glommio", "mio", "libuv"],
         [OURS, "tokio", "mio"], 1, columns=["CPU", "late p50 us", "late p99 us"]),
-    "callback_timer_fifo:0": Case("timer source inserted and cancelled, 0 live", 50_000, ["loopline-callback", "calloop"]),
+    "callback_timer_fifo:0": Case("timer source cancelled, another inserted, 0 others", 50_000, ["loopline-callback", "calloop"]),
     "callback_timer_fifo:10000": Case("the same, 10 k live", 2_000, ["loopline-callback", "calloop"], [], 1),
     "descriptors:16": Case(
         "descriptor events, 16 sources", 50_000, ["mio", "loopline-callback", "loopline-task", "calloop"], []),
     "descriptors:1000": Case(
         "descriptor events, 1,000 sources", 50_000, ["mio", "loopline-callback", "loopline-task", "calloop"]),
+    **{
+        f"descriptors_few:{ready}": Case(
+            f"the same, {ready} of them ready at a time", 50_000,
+            ["mio", "loopline-callback", "loopline-task", "calloop"], None if ready == 1 else [])
+        for ready in (1, 4, 16)
+    },
     "pings:1000": Case("ping events, 1,000 sources", 50_000, ["loopline-callback", "calloop"]),
     "cross_stream": Case(
         "items from another thread, a stream", 200_000,

@@ -74,12 +74,22 @@ LIMITS = [
         for style, limit in (("callback", 8), ("task", 12))
         for sources, text in (("16", "16"), ("1000", "1,000"))
     ],
-    Limit("descriptor events, 1,000 sources", "time", "descriptors:1000", "calloop", 0.7, ours="loopline-callback"),
+    Limit("descriptor events, 1,000 sources, all ready at once", "time", "descriptors:1000", "calloop", 0.7,
+          ours="loopline-callback"),
+    Limit("descriptor events, 1,000 sources, one ready at a time", "time", "descriptors_few:1", "calloop", 0.7,
+          ours="loopline-callback"),
     Limit("descriptor events, 1,000 sources, instructions", "instructions", "descriptors:1000", "calloop", 0.7,
           ours="loopline-callback"),
     Limit("ping events, 1,000 sources", "time", "pings:1000", "calloop", 0.7, ours="loopline-callback"),
-    Limit("timer source, 0 live", "time", "callback_timer_fifo:0", "calloop", 0.8, ours="loopline-callback"),
-    Limit("timer source, 10 k live", "time", "callback_timer_fifo:10000", "calloop", 0.02, ours="loopline-callback"),
+    *[
+        Limit(f"timer{form} made and cancelled at once, {text} live", "time", f"timer_live:{live}", "calloop", limit, ours)
+        for form, ours in ((" future", OURS), (" source", "loopline-callback"))
+        for live, text, limit in (("0", "0", 0.8), ("10000", "10 k", 0.02))
+    ],
+    Limit("timer source, the oldest cancelled for a new one, 0 others", "time", "callback_timer_fifo:0", "calloop", 0.8,
+          ours="loopline-callback"),
+    Limit("timer source, the oldest cancelled for a new one, 10 k live", "time", "callback_timer_fifo:10000", "calloop",
+          0.02, ours="loopline-callback"),
     Limit("channel message to a callback", "time", "cross_stream", "calloop", 0.25, ours="loopline-callback"),
 ]
 

@@ -20,12 +20,14 @@ pub trait Timers: Sized {
     fn turn(&mut self, wait: bool);
 }
 
-/// `callback_timer_random`, `callback_timer_fifo:LIVE`, `callback_timer_fire`: as the `timer_` of `work`.
+/// `callback_timer_random`, `callback_timer_fifo:LIVE`, `callback_timer_live:LIVE`, `callback_timer_fire`: as
+/// the `timer_` of `work`.
 pub fn run_timers<T: Timers>(asked: &Asked) -> bool {
     let plan = asked.plan;
     match asked.case.as_str() {
         "callback_timer_random" => random::<T>(plan),
         "callback_timer_fifo" => fifo::<T>(plan, asked.parameter),
+        "callback_timer_live" => live::<T>(plan, asked.parameter),
         "callback_timer_fire" => fire::<T>(plan),
         _ => return false,
     }
@@ -82,6 +84,27 @@ fn fifo<T: Timers>(plan: Plan, live: usize) {
     }
 }
 
+/// With that many others, which are due earlier: makes one and cancels it at once.
+fn live<T: Timers>(plan: Plan, live: usize) {
+    let mut timers = T::new();
+    let wait = Duration::from_secs(30);
+    for _ in 0..live {
+        timers.insert(Instant::now() + wait, || ());
+    }
+    timers.turn(false);
+    for counted in plan.rounds() {
+        let began = thread_cpu();
+        for n in 0..plan.operations {
+            let key = timers.insert(Instant::now() + wait, || ());
+            timers.cancel(key);
+            if n % 1_024 == 1_023 {
+                timers.turn(false);
+            }
+        }
+        plan.report(counted, thread_cpu() - began);
+    }
+}
+
 fn fire<T: Timers>(plan: Plan) {
     let mut timers = T::new();
     for counted in plan.rounds() {
@@ -111,40 +134,81 @@ pub trait Descriptors: Sized {
 }
 
 /// `descriptors:N`: N eventfds, each written once a round (outside the time taken), then all handled: the
-/// poller's share, a read, and the way from one to the other.
+/// poller's share, a read, and the way from one to the other. `descriptors_few:READY`: of 1,000 so many are
+/// written (within the time taken) and handled, then other ones, as in a loop that has little to do at once.
 pub fn run_descriptors<D: Descriptors>(asked: &Asked) -> bool {
-    if asked.case != "descriptors" {
-        return false;
-    }
-    let (plan, sources) = (asked.plan, asked.parameter);
-    let mut loop_ = D::new();
-    let events = Rc::new(Cell::new(0));
-    let fds: Vec<OwnedFd> = (0..sources).map(|_| eventfd()).collect();
-    for fd in &fds {
-        loop_.add(fd.try_clone().expect("descriptors are left"), events.clone());
-    }
-    for _ in 0..3 {
-        loop_.turn();
-    }
-    let mut expected = events.get();
-    for counted in plan.rounds() {
-        let mut round = Duration::ZERO;
-        for _ in 0..plan.operations / sources {
-            for fd in &fds {
-                // SAFETY: the descriptor is open and the eight bytes are a local's.
-                let wrote = unsafe { libc::write(fd.as_raw_fd(), (&raw const ONE).cast(), 8) };
-                assert_eq!(wrote, 8);
-            }
-            expected += sources;
-            let began = thread_cpu();
-            while events.get() < expected {
-                loop_.turn();
-            }
-            round += thread_cpu() - began;
-        }
-        plan.report(counted, round);
+    match asked.case.as_str() {
+        "descriptors" => Watched::<D>::new(asked.parameter).all(asked.plan),
+        "descriptors_few" => Watched::<D>::new(1_000).few(asked.plan, asked.parameter),
+        _ => return false,
     }
     true
+}
+
+/// Eventfds, and the loop that handles them.
+struct Watched<D> {
+    loop_: D,
+    fds: Vec<OwnedFd>,
+    events: Rc<Cell<usize>>,
+    expected: usize,
+}
+
+impl<D: Descriptors> Watched<D> {
+    fn new(sources: usize) -> Self {
+        let mut loop_ = D::new();
+        let events = Rc::new(Cell::new(0));
+        let fds: Vec<OwnedFd> = (0..sources).map(|_| eventfd()).collect();
+        for fd in &fds {
+            loop_.add(fd.try_clone().expect("descriptors are left"), events.clone());
+        }
+        for _ in 0..3 {
+            loop_.turn();
+        }
+        let expected = events.get();
+        Self { loop_, fds, events, expected }
+    }
+
+    fn write(&mut self, nth: usize) {
+        // SAFETY: the descriptor is open and the eight bytes are a static's.
+        let wrote = unsafe { libc::write(self.fds[nth].as_raw_fd(), (&raw const ONE).cast(), 8) };
+        assert_eq!(wrote, 8);
+        self.expected += 1;
+    }
+
+    fn handle(&mut self) {
+        while self.events.get() < self.expected {
+            self.loop_.turn();
+        }
+    }
+
+    fn all(mut self, plan: Plan) {
+        let sources = self.fds.len();
+        for counted in plan.rounds() {
+            let mut round = Duration::ZERO;
+            for _ in 0..plan.operations / sources {
+                (0..sources).for_each(|nth| self.write(nth));
+                let began = thread_cpu();
+                self.handle();
+                round += thread_cpu() - began;
+            }
+            plan.report(counted, round);
+        }
+    }
+
+    fn few(mut self, plan: Plan, ready: usize) {
+        let mut next = 0;
+        for counted in plan.rounds() {
+            let began = thread_cpu();
+            for _ in 0..plan.operations / ready {
+                for _ in 0..ready {
+                    self.write(next);
+                    next = (next + 7) % self.fds.len();
+                }
+                self.handle();
+            }
+            plan.report(counted, thread_cpu() - began);
+        }
+    }
 }
 
 /// Sources that are pinged and call back.

@@ -19,6 +19,7 @@ pub fn run<P: Sleeps>(asked: &Asked) -> bool {
         "sleep_earliest" => sleep::<P>(plan, false),
         "timer_random" => random::<P>(plan),
         "timer_fifo" => fifo::<P>(plan, asked.parameter),
+        "timer_live" => live::<P>(plan, asked.parameter),
         "timer_fire" => fire::<P>(plan),
         _ => return false,
     }
@@ -121,6 +122,30 @@ fn fifo<P: Sleeps>(plan: Plan, live: usize) {
             for n in 0..plan.operations {
                 sleepers.put(oldest, peer.sleep(Duration::from_secs(30))).await;
                 oldest = if oldest + 1 == live { 0 } else { oldest + 1 };
+                if n % 64 == 63 {
+                    yield_once().await;
+                }
+            }
+            plan.report(counted, thread_cpu() - began);
+        }
+    });
+}
+
+/// With that many alive, which are due earlier: makes one, polls it once and drops it.
+fn live<P: Sleeps>(plan: Plan, live: usize) {
+    P::run(plan.once, move |peer| async move {
+        let mut sleepers = Sleepers::new(live + 1);
+        for n in 0..live {
+            sleepers.put(n, peer.sleep(Duration::from_secs(30))).await;
+            if n % 64 == 63 {
+                yield_once().await;
+            }
+        }
+        for counted in plan.rounds() {
+            let began = thread_cpu();
+            for n in 0..plan.operations {
+                sleepers.put(live, peer.sleep(Duration::from_secs(30))).await;
+                sleepers.0[live] = None;
                 if n % 64 == 63 {
                     yield_once().await;
                 }
