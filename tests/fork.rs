@@ -3,10 +3,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use loopline::net::{TcpListener, TcpStream};
-use loopline::{InsertErrorKind, RunError, WaitError, Watchdog};
+use loopline::{InsertErrorKind, RunError, WaitError, Watchdog, time};
 use support::{TestLoop, built, closes_clean, ends_with_items, event_loop};
 
 /// Runs `f` in a forked child and returns the status it left with: what `f` returned, or 101.
@@ -173,4 +176,28 @@ fn the_watchdog_is_the_parents_and_a_child_may_have_one_of_its_own() {
         .spawn(async move { reported.recv_timeout(Duration::from_secs(60)).unwrap() });
     assert_eq!(event_loop.block_on(task).unwrap().unwrap().as_deref(), Some("after"));
     closes_clean(event_loop);
+}
+
+// contract 24, 56
+#[cfg(not(loopline_portable_park))] // where the descriptor tells of timers
+#[test]
+fn a_child_that_sets_a_timer_of_a_guest_leaves_the_parents_alarm_alone() {
+    use std::task::{Context, Waker};
+
+    let guest = event_loop::<()>().lend();
+    let made = guest.handle().spawn(async { Box::pin(time::sleep(Duration::from_secs(3600))) });
+    guest.turn(&mut ()).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(made) = pin!(made).poll(&mut cx) else { panic!("it has ended") };
+    let mut alarm = made.unwrap();
+    assert!(alarm.as_mut().poll(&mut cx).is_pending());
+    support::guests::host_until_quiet(&guest, &mut ());
+    let code = in_a_child(|| {
+        alarm.as_mut().reset(Instant::now());
+        0
+    });
+    assert_eq!(code, 0);
+    assert!(!support::guests::poll_readable(&guest, 50));
+    drop(alarm);
+    closes_clean(TestLoop::take_back(guest));
 }

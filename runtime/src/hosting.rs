@@ -79,8 +79,8 @@ impl Shared {
     /// `tell_deadline` between turns, where a host waits.
     fn tell_host(&self, at: Nanos) {
         let host = &self.host;
-        if at >= host.told.get() {
-            // It waits no longer than until then.
+        // It waits no longer than until what it was told. And the alarm is the parent's too.
+        if at >= host.told.get() || self.reactor.stamp().is_foreign() {
             return;
         }
         host.told.set(at);
