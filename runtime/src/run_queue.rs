@@ -135,7 +135,10 @@ impl<T: Default> RunQueue<T> {
     /// Marks the slot of the root future live, keeping its generation.
     pub(crate) fn revive(&self, slot: u32) {
         let cell = self.slots.grow(slot);
-        debug_assert!(cell.state.get() & LIVE == 0, "slot {slot} is taken");
+        if cell.state.get() & LIVE != 0 {
+            // Of one that was forgotten, and was never freed.
+            self.retire(slot, cell);
+        }
         cell.state.set(cell.state.get() | LIVE);
     }
 
