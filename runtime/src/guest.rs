@@ -144,6 +144,8 @@ impl<S: 'static> Guest<S> {
             (shared.counters.items_run.get(), shared.phases.around_waits.get());
         let ran = || shared.counters.items_run.get() - before;
         let stopped = shared.state.park(state, || {
+        // Unless the turn comes to its end, and says better.
+        shared.host.before_park.set(true);
             shared.enter(|| {
                 let turned = turn(shared, root, Limit::Host);
                 end_hosted(shared);

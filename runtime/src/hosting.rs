@@ -19,7 +19,8 @@ impl Shared {
     pub(crate) fn set_hosted(&self, hosted: bool) {
         self.hosting.set(hosted.then_some(&HOSTING));
         self.host.asks.set(false);
-        self.host.before_park.set(false);
+        // Who knows what ran last.
+        self.host.before_park.set(hosted);
         if hosted && self.reactor.stamp().is_foreign() {
             // Its turns are errors.
         } else if hosted {
