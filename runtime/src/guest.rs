@@ -188,16 +188,19 @@ impl<S: 'static> Guest<S> {
 
     /// Tells what to do before the wait that follows. A host that calls this once has to before each of its
     /// waits from then on: in return turns make no system calls to make the descriptor readable for work
-    /// that they left, or for timers.
+    /// that they left, or for timers. Inside a turn there is nothing that the host could do.
     #[must_use]
     pub fn prepare(&self) -> Prepared {
         let shared = self.shared();
         shared.host.asks.set(true);
-        let deadline = shared.next_deadline();
+        if shared.in_turn.get() {
+            return Prepared { ready: false, deadline: None };
+        }
+        let deadline = shared.tells_deadline();
         Prepared { ready: self.is_ready_at(deadline), deadline: self.instant(deadline) }
     }
 
-    /// Whether a turn would run something, without a look at sources.
+    /// Whether a turn would run something, without a look at sources. Inside a turn none would.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_ready_at(self.shared().next_deadline())
@@ -205,13 +208,14 @@ impl<S: 'static> Guest<S> {
 
     fn is_ready_at(&self, deadline: Nanos) -> bool {
         let shared = self.shared();
-        shared.would_run(deadline) || deadline != NEVER && deadline <= shared.clock.read()
+        let is_due = || deadline != NEVER && deadline <= shared.clock.read();
+        !shared.in_turn.get() && (shared.would_run(deadline) || is_due())
     }
 
     /// Returns when the next timer is due, or a little earlier; by the clock of the loop, where that is paused.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.instant(self.shared().next_deadline())
+        self.instant(self.shared().tells_deadline())
     }
 
     fn instant(&self, at: Nanos) -> Option<Instant> {

@@ -115,6 +115,14 @@ impl Shared {
         self.timers.borrow_mut().next_deadline().unwrap_or(NEVER)
     }
 
+    /// `next_deadline`, for a host that waits no longer than until then.
+    pub(crate) fn tells_deadline(&self) -> Nanos {
+        let deadline = self.next_deadline();
+        // Later than before, perhaps, after a timer was cancelled. The alarm stays as it is: early enough.
+        self.host.told.set(deadline);
+        deadline
+    }
+
     fn set_alarm(&self, deadline: Nanos) -> io::Result<()> {
         if deadline == NEVER {
             // One that is set is left as it is: that costs one turn for nothing, and saves two calls for each
