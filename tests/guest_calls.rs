@@ -302,3 +302,117 @@ fn a_deadline_that_the_host_moves_forward_is_a_reason_to_call_it() {
     alarm.take();
     closes_clean(TestLoop::take_back(guest));
 }
+
+/// A timer of the guest's that the host can set again, or drop.
+fn alarm(guest: &Guest<()>, after: Duration) -> Rc<RefCell<Option<Sleep>>> {
+    let alarm: Rc<RefCell<Option<Sleep>>> = Rc::default();
+    let shared = alarm.clone();
+    drop(guest.handle().spawn(poll_fn(move |cx| {
+        let mut shared = shared.borrow_mut();
+        Pin::new(shared.get_or_insert_with(|| sleep(after))).poll(cx)
+    })));
+    turns_until_nothing_is_left(guest, &mut ());
+    alarm
+}
+
+#[test]
+fn a_deadline_that_comes_before_the_one_the_host_asked_for_last_is_told() {
+    let guest = event_loop::<()>().lend();
+    let later = alarm(&guest, Duration::from_secs(3600));
+    let first = alarm(&guest, Duration::from_secs(60));
+    let calls = calls(&guest);
+    first.take();
+    // The turn told of the first one; the host asks anew, and hears of the other.
+    let asked = guest.deadline().unwrap();
+    let between = Instant::now() + Duration::from_secs(120);
+    assert!(asked > between);
+    later.borrow_mut().as_mut().unwrap().reset(between);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    later.take();
+    guest.turn(&mut ()).unwrap();
+    drop(shuts_down_guest(guest, &mut (), Duration::ZERO).unwrap());
+}
+
+#[cfg(all(target_os = "linux", not(loopline_portable_park)))]
+#[test]
+fn a_deadline_set_after_a_host_was_told_what_to_do_ends_its_wait() {
+    use support::guests::is_readable;
+
+    let guest = event_loop::<()>().lend();
+    assert!(!guest.prepare().ready);
+    let later = alarm(&guest, Duration::from_secs(3600));
+    let first = alarm(&guest, Duration::from_secs(60));
+    first.take();
+    let asked = guest.prepare().deadline.unwrap();
+    let between = Instant::now() + Duration::from_secs(120);
+    assert!(asked > between && !is_readable(&guest));
+    later.borrow_mut().as_mut().unwrap().reset(between);
+    assert!(is_readable(&guest), "or it would wait until {asked:?}");
+    later.take();
+    drop(shuts_down_guest(guest, &mut (), Duration::ZERO).unwrap());
+}
+
+// contract 23
+#[test]
+fn a_host_to_be_called_hears_of_work_also_where_a_wake_for_nothing_came_before() {
+    let guest = event_loop::<()>().lend();
+    drop(guest.handle().spawn(pending::<()>()).cancel());
+    let calls = calls(&guest);
+    guest.handle().defer(|()| ());
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    turns_until_nothing_is_left(&guest, &mut ());
+    let paused = guest.handle().spawn(async {}).control();
+    paused.pause();
+    let calls = self::calls(&guest);
+    paused.resume();
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    turns_until_nothing_is_left(&guest, &mut ());
+    closes_clean(TestLoop::take_back(guest));
+}
+
+// contract 32
+#[test]
+fn a_call_whose_panic_brings_a_second_one_is_no_panic_of_who_wakes() {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            panic!("a second one");
+        }
+    }
+    let guest = event_loop::<()>().lend();
+    guest.on_wake(|| std::panic::panic_any(Again));
+    guest.handle().defer(|()| ());
+    guest.on_wake(|| ());
+    turns_until_nothing_is_left(&guest, &mut ());
+    closes_clean(TestLoop::take_back(guest));
+}
+
+// contract 28; fault 70
+#[test]
+fn a_host_that_asks_inside_a_turn_is_not_told_to_call_for_another() {
+    let guest = Rc::new(event_loop::<()>().lend());
+    let (inside, seen) = (Rc::downgrade(&guest), Rc::new(Cell::new(None)));
+    let (handle, told) = (guest.handle(), seen.clone());
+    handle.defer(move |()| {
+        handle.defer(|()| ());
+        let guest = inside.upgrade().unwrap();
+        told.set(Some((guest.prepare(), guest.is_ready())));
+    });
+    turns_until_nothing_is_left(&guest, &mut ());
+    let (prepared, is_ready) = seen.take().unwrap();
+    assert!(!prepared.ready && prepared.deadline.is_none() && !is_ready);
+    assert!(guest.is_finished());
+    closes_clean(TestLoop::take_back(Rc::into_inner(guest).unwrap()));
+}
+
+// contract 38
+#[test]
+fn turns_that_were_forgotten_leave_room_for_others() {
+    let mut guest = event_loop::<()>().lend();
+    std::mem::forget(guest.until(async {}));
+    turns_until_nothing_is_left(&guest, &mut ());
+    let mut turns = guest.until(async { 1 });
+    assert_eq!(turns.turn(&mut ()).unwrap().1, Some(1));
+    drop(turns);
+    closes_clean(TestLoop::take_back(guest));
+}

@@ -12,6 +12,7 @@ pub use self::until::Until;
 use crate::clock::{NEVER, Nanos};
 use crate::event_loop::{EventLoop, RunError, Turn};
 use crate::handle::Handle;
+use crate::item::drop_payload;
 use crate::shared::{Root, Shared};
 use crate::straggler::Straggler;
 use crate::turn::{Limit, absorb, end_hosted, turn};
@@ -143,9 +144,9 @@ impl<S: 'static> Guest<S> {
         let (before, around_waits) =
             (shared.counters.items_run.get(), shared.phases.around_waits.get());
         let ran = || shared.counters.items_run.get() - before;
-        let stopped = shared.state.park(state, || {
         // Unless the turn comes to its end, and says better.
         shared.host.before_park.set(true);
+        let stopped = shared.state.park(state, || {
             shared.enter(|| {
                 let turned = turn(shared, root, Limit::Host);
                 end_hosted(shared);
@@ -232,11 +233,15 @@ impl<S: 'static> Guest<S> {
     pub fn on_wake(&self, tell: impl Fn() + Send + Sync + 'static) {
         let tell = move || {
             // A wake does not panic.
-            let _ = catch_unwind(AssertUnwindSafe(&tell));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(&tell)) {
+                drop_payload(payload);
+            }
         };
-        self.shared().home.number.inbox().set_host(Some(Arc::new(tell)));
-        if self.is_ready() {
-            self.shared().home.number.inbox().tell_host();
+        let inbox = self.shared().home.number.inbox();
+        inbox.set_host(Some(Arc::new(tell)));
+        // Notified already, perhaps for nothing any more: until a turn has been, no wake does so again.
+        if self.is_ready() || inbox.is_notified() {
+            inbox.tell_host();
         }
     }
 

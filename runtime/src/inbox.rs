@@ -181,6 +181,12 @@ impl Inbox {
         !self.pending()
     }
 
+    /// Whether the loop is parked and was notified: it is not again before it is awake.
+    pub(crate) fn is_notified(&self) -> bool {
+        // Acquire: with what was woken for.
+        self.state.load(Ordering::Acquire) == NOTIFIED
+    }
+
     /// Announces that the loop is awake and will look into the inbox.
     pub(crate) fn unpark(&self) {
         self.state.store(RUNNING, Ordering::SeqCst);
