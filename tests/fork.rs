@@ -183,13 +183,14 @@ fn the_watchdog_is_the_parents_and_a_child_may_have_one_of_its_own() {
 #[test]
 fn a_child_that_sets_a_timer_of_a_guest_leaves_the_parents_alarm_alone() {
     use std::task::{Context, Waker};
+    const HOUR: Duration = Duration::from_secs(3600);
 
     let guest = event_loop::<()>().lend();
-    let made = guest.handle().spawn(async { Box::pin(time::sleep(Duration::from_secs(3600))) });
+    let made = guest.handle().spawn(async { (Box::pin(time::sleep(HOUR)),) });
     guest.turn(&mut ()).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
     let Poll::Ready(made) = pin!(made).poll(&mut cx) else { panic!("it has ended") };
-    let mut alarm = made.unwrap();
+    let (mut alarm,) = made.unwrap();
     assert!(alarm.as_mut().poll(&mut cx).is_pending());
     support::guests::host_until_quiet(&guest, &mut ());
     let code = in_a_child(|| {
