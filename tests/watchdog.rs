@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -383,6 +383,33 @@ fn a_waker_of_another_library_is_told_from_items() {
     let blocked = named.try_recv().unwrap();
     assert_eq!((blocked.id, blocked.place), (None, None));
     assert!(blocked.to_string().contains("a waker of another library has blocked"), "{blocked}");
+    closes_clean(event_loop);
+}
+
+// fault 64
+#[test]
+fn an_item_that_cancels_others_as_long_as_it_blocks_is_named() {
+    let (mut event_loop, witness) = watched::<()>();
+    let handle = event_loop.handle();
+    let others: Vec<_> = (0..5000).map(|_| handle.spawn(pending::<()>()).control()).collect();
+    let left = others.clone();
+    let line = line!() + 1;
+    let task = handle.item().label("canceller").spawn(async move {
+        for other in others {
+            other.cancel();
+            // A fraction of the limit, so that no two looks find the same one.
+            match witness.0.recv_timeout(LIMIT / 20) {
+                Ok(blocked) => return (blocked.label, blocked.place.unwrap().line()),
+                Err(error) => assert_eq!(error, RecvTimeoutError::Timeout),
+            }
+        }
+        panic!("no report");
+    });
+    let named = event_loop.block_on(task).unwrap().unwrap();
+    assert_eq!(named, (Some("canceller".into()), line));
+    for other in left {
+        other.cancel();
+    }
     closes_clean(event_loop);
 }
 

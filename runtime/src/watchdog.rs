@@ -59,7 +59,8 @@ pub struct Watchdog {
 type Start = fn(Watchdog, &'static Inbox, Option<&str>) -> io::Result<Watch>;
 
 impl Watchdog {
-    /// Reports what has blocked the loop for `limit`, at least 1 ms. It is seen within a quarter of that.
+    /// Reports what has blocked the loop for `limit`, at least 1 ms. It is seen within a quarter of that, or
+    /// 1 ms if that is more.
     pub fn after(limit: Duration) -> Self {
         Self { limit: limit.max(Duration::from_millis(1)), report: None, start: Watch::start }
     }

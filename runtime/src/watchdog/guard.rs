@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::pulse::{MAIL, NOTHING, Pulse, Seen, WAKER};
+use super::pulse::{MAIL, NOTHING, POLL, Pulse, Seen, WAKER};
 use super::{Blocked, Watchdog};
 use crate::clock::system_now;
 use crate::item::{TaskId, drop_payload};
@@ -39,8 +39,8 @@ impl Guard {
                 continue;
             }
             let seen = self.pulse.look();
-            if let Some((held, times)) = watched.look(seen, system_now() - before) {
-                self.report(seen, held, times);
+            if let Some((whom, held, times)) = watched.look(seen, system_now() - before) {
+                self.report(whom, held, times);
             }
         }
     }
@@ -100,42 +100,78 @@ fn step_of(limit: Duration) -> Duration {
 struct Watched {
     limit: Duration,
     step: Duration,
-    seen: Option<Seen>,
-    /// How long it has been the same, as far as the thread was there to see.
-    held: Duration,
-    /// The time of the next report.
-    next: Duration,
-    times: u32,
+    /// The poll that goes on, whatever happens inside it: it may cancel thousands of items, each in no time.
+    poll: Count,
+    /// What happens inside it, or outside any: a destructor, the poll of a scope's child.
+    inside: Count,
 }
 
 impl Watched {
     fn new(limit: Duration, step: Duration) -> Self {
-        Self { limit, step, seen: None, held: Duration::ZERO, next: limit, times: 0 }
+        Self { limit, step, poll: Count::default(), inside: Count::default() }
     }
 
     /// Nothing is under way.
     fn forget(&mut self) {
-        self.seen = None;
+        self.poll.seen = None;
+        self.inside.seen = None;
     }
 
-    /// Takes in what was seen after a wait. Returns for how long and how often to report it, if it is time.
-    fn look(&mut self, seen: Seen, waited: Duration) -> Option<(Duration, u32)> {
-        if self.seen != Some(seen) {
-            *self = Self::new(self.limit, self.step);
-            self.seen = Some(seen);
-            return None;
-        }
+    /// Takes in what was seen after a wait. Returns what to report, for how long and how often, if it is time.
+    fn look(&mut self, seen: Seen, waited: Duration) -> Option<(Seen, Duration, u32)> {
         // A thread that overslept by far was stopped, and so was the loop: by a signal, a debugger, or a
         // machine that has too much to do. That counts as one step.
-        self.held += if waited > self.step * 2 { self.step } else { waited };
-        if seen.mark == NOTHING || self.held < self.next {
+        let time = if waited > self.step * 2 { self.step } else { waited };
+        let is_inside = seen.mark != POLL && seen.mark != NOTHING;
+        self.poll.note(seen.around(), time);
+        self.inside.note(is_inside.then_some(seen), time);
+        if let Some(report) = self.inside.report(self.limit) {
+            // It was inside, all the time; and is told from what the poll does afterwards.
+            self.poll.seen = None;
+            return Some(report);
+        }
+        if self.inside.held * 2 >= self.poll.held && self.inside.held != Duration::ZERO {
+            // That is what takes the time: its turn comes, or it ends.
             return None;
         }
-        while self.next <= self.held {
-            self.next = self.next.saturating_mul(2);
+        self.poll.report(self.limit)
+    }
+}
+
+/// How long one thing has gone on.
+#[derive(Default)]
+struct Count {
+    seen: Option<Seen>,
+    /// As far as the thread was there to see.
+    held: Duration,
+    /// The time of the next report, once there was one.
+    next: Option<Duration>,
+    times: u32,
+}
+
+impl Count {
+    /// It goes on, or another thing does.
+    fn note(&mut self, seen: Option<Seen>, time: Duration) {
+        if self.seen == seen && seen.is_some() {
+            self.held += time;
+        } else {
+            *self = Self { seen, ..Self::default() };
         }
+    }
+
+    /// Returns what to report, if it is time.
+    fn report(&mut self, limit: Duration) -> Option<(Seen, Duration, u32)> {
+        let (seen, next) = (self.seen?, self.next.unwrap_or(limit));
+        if self.held < next {
+            return None;
+        }
+        let mut next = next;
+        while next <= self.held {
+            next = next.saturating_mul(2);
+        }
+        self.next = Some(next);
         self.times += 1;
-        Some((self.held, self.times))
+        Some((seen, self.held, self.times))
     }
 }
 

@@ -30,16 +30,24 @@ pub(super) const DESTRUCTOR: u64 = 1 << 62;
 /// With an id: this child of a scope is polled, inside the poll of who is `running`.
 pub(super) const CHILD: u64 = 1 << 61;
 
-/// Two that are equal are the same poll, or destructor.
+/// Two that are equal are the same poll, whatever went on inside it; or the same destructor, and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) mark: u64,
     pub(super) running: u64,
     pub(super) left: usize,
+    /// Of a poll its batch, of anything else a number of its own.
     pub(super) batch: usize,
+    /// The batch of polls in one of which this is; zero: in none.
+    pub(super) polls: usize,
 }
 
 impl Seen {
+    /// The poll that it is, or is inside.
+    pub(super) fn around(self) -> Option<Self> {
+        (self.polls != 0).then_some(Self { mark: POLL, batch: self.polls, ..self })
+    }
+
     pub(super) fn is_destructor(self) -> bool {
         match self.mark {
             POLL => self.running & DESTRUCTOR != 0,
@@ -55,6 +63,9 @@ pub(crate) struct Pulse {
     pub(super) running: Running,
     /// Grows with each batch, and with each other thing that begins. Relaxed: it is only compared.
     batch: AtomicUsize,
+    /// The batch of polls that goes on, also while something else does inside one of them; or zero. Relaxed
+    /// as `batch`.
+    polls: AtomicUsize,
     /// One of the above.
     mark: AtomicU64,
     /// Where who is polled was made, if it is not the root future.
@@ -80,6 +91,7 @@ impl Pulse {
         Self {
             running: Running::new(),
             batch: AtomicUsize::new(0),
+            polls: AtomicUsize::new(0),
             mark: AtomicU64::new(NOTHING),
             place: Published::new(),
             root: Published::new(),
@@ -96,17 +108,25 @@ impl Pulse {
         self.mark.load(Ordering::Relaxed)
     }
 
-    /// A batch begins, or something else.
+    /// A batch begins, or something else that is inside no poll.
     pub(super) fn begin(&self, mark: u64) {
-        // One writer: no need for an exchange.
-        self.batch.store(self.batch.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let batch = self.count();
+        self.polls.store(if mark == POLL { batch } else { 0 }, Ordering::Relaxed);
         self.mark.store(mark, Ordering::Release);
     }
 
-    /// Something else than a poll begins, or is gone on with, that was made there.
+    fn count(&self) -> usize {
+        // One writer: no need for an exchange.
+        let batch = self.batch.load(Ordering::Relaxed).wrapping_add(1);
+        self.batch.store(batch, Ordering::Relaxed);
+        batch
+    }
+
+    /// Something else than a poll begins, perhaps inside one, or what was before is gone on with; made there.
     pub(super) fn begin_named(&self, mark: u64, place: Option<&'static Location<'static>>) {
+        self.count();
         // So that nobody takes the place for that of what was before: Said Before.
-        self.begin(NOTHING);
+        self.mark.store(NOTHING, Ordering::Release);
         self.named.set(place);
         self.mark.store(mark, Ordering::Release);
     }
@@ -133,13 +153,15 @@ impl Pulse {
 
     /// What the loop does now.
     pub(super) fn look(&self) -> Seen {
-        Seen {
+        let seen = Seen {
             // Acquire: Said Before.
             mark: self.mark.load(Ordering::Acquire),
             running: self.running.get(),
             left: self.running.left(),
             batch: self.batch.load(Ordering::Relaxed),
-        }
+            polls: self.polls.load(Ordering::Relaxed),
+        };
+        if seen.mark == POLL { Seen { batch: seen.polls, ..seen } } else { seen }
     }
 
     /// The id, label and place of what was seen, unless the loop goes on meanwhile.
@@ -155,7 +177,9 @@ impl Pulse {
             POLL => self.place.get(),
             _ => self.named.get(),
         };
-        if self.look() != seen {
+        let now = self.look();
+        let now = if seen.mark == POLL { now.around() } else { Some(now) };
+        if now != Some(seen) {
             return None;
         }
         Some((id, self.labels.get(id).map(String::from), place))

@@ -7,13 +7,18 @@ const LIMIT: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(25);
 
 fn poll(running: u64, batch: usize) -> Seen {
-    Seen { mark: POLL, running, left: 1, batch }
+    Seen { mark: POLL, running, left: 1, batch, polls: batch }
 }
 
 /// Looks every step. Returns the reports, in steps and number.
 fn look_at(watched: &mut Watched, seen: &[Seen]) -> Vec<(u32, u32)> {
     let looks = seen.iter().filter_map(|seen| watched.look(*seen, STEP));
-    looks.map(|(held, times)| ((held.as_millis() / STEP.as_millis()) as u32, times)).collect()
+    looks.map(|(_, held, times)| ((held.as_millis() / STEP.as_millis()) as u32, times)).collect()
+}
+
+/// Something that happens inside a poll.
+fn inside(poll: Seen, mark: u64, batch: usize) -> Seen {
+    Seen { mark, batch, ..poll }
 }
 
 #[test]
@@ -28,10 +33,33 @@ fn what_stays_the_same_is_reported_after_the_limit_and_as_the_time_doubles() {
 #[test]
 fn many_short_polls_of_one_item_are_not_one_long_one() {
     let mut watched = Watched::new(LIMIT, STEP);
-    let polls: Vec<_> = (0..100).map(|n| poll(7, n)).collect();
+    let polls: Vec<_> = (1..100).map(|n| poll(7, n)).collect();
     assert_eq!(look_at(&mut watched, &polls), []);
-    let nothing = Seen { mark: NOTHING, ..poll(7, 100) };
+    let nothing = Seen { mark: NOTHING, polls: 0, ..poll(7, 100) };
     assert_eq!(look_at(&mut watched, &[nothing; 100]), []);
+}
+
+// fault 64
+#[test]
+fn a_long_poll_is_reported_also_if_short_things_happen_inside_it() {
+    let mut watched = Watched::new(LIMIT, STEP);
+    let long = poll(7, 1);
+    let looks: Vec<_> = (0..9)
+        .map(|n| if n % 2 == 0 { long } else { inside(long, DESTRUCTOR | n, n as usize + 2) })
+        .collect();
+    let reports: Vec<_> = looks.iter().filter_map(|seen| watched.look(*seen, STEP)).collect();
+    assert_eq!(reports, [(long, STEP * 4, 1), (long, STEP * 8, 2)]);
+}
+
+// fault 64
+#[test]
+fn what_takes_most_of_a_poll_inside_it_is_reported_in_its_place_and_the_poll_anew_after_it() {
+    let mut watched = Watched::new(LIMIT, STEP);
+    let around = poll(7, 1);
+    let child = inside(around, CHILD | 8, 2);
+    let looks = [[around; 1].as_slice(), &[child; 6], &[around; 6]].concat();
+    let reports: Vec<_> = looks.iter().filter_map(|seen| watched.look(*seen, STEP)).collect();
+    assert_eq!(reports, [(child, STEP * 4, 1), (around, STEP * 4, 1)]);
 }
 
 // fault 35
@@ -46,7 +74,7 @@ fn time_in_which_the_process_was_stopped_does_not_count() {
     // One that does not end is reported all the same, if later.
     let long = Duration::from_secs(3600);
     assert_eq!((0..3).find_map(|_| watched.look(poll(8, 2), long)), None);
-    assert_eq!(watched.look(poll(8, 2), long), Some((STEP * 4, 1)));
+    assert_eq!(watched.look(poll(8, 2), long), Some((poll(8, 2), STEP * 4, 1)));
 }
 
 #[test]
@@ -83,10 +111,11 @@ fn an_item_is_known_by_its_id_as_long_as_nothing_else_begins() {
     // Something else in between, made elsewhere.
     let elsewhere = std::panic::Location::caller();
     pulse.begin_named(CHILD | 71, Some(elsewhere));
-    assert_eq!(pulse.describe(seen), None);
+    assert_eq!(pulse.describe(seen), Some((70, None, Some(place))), "it goes on around that");
     assert_eq!(pulse.describe(pulse.look()), Some((71, None, Some(elsewhere))));
     // The root future, that was run nowhere.
     pulse.begin(POLL);
+    assert_eq!(pulse.describe(seen), None);
     pulse.running.set(0);
     assert_eq!(pulse.describe(pulse.look()), Some((0, None, None)));
 }
