@@ -413,6 +413,27 @@ fn an_item_that_cancels_others_as_long_as_it_blocks_is_named() {
     closes_clean(event_loop);
 }
 
+// fault 64
+#[test]
+fn a_message_that_blocks_as_it_is_dropped_with_the_loop_is_told_from_items() {
+    /// Blocks when it is dropped.
+    struct SlowMessage(Receiver<Blocked>, Sender<Blocked>);
+    impl Drop for SlowMessage {
+        fn drop(&mut self) {
+            let blocked = self.0.recv_timeout(Duration::from_secs(60)).expect("a report");
+            self.1.send(blocked).unwrap();
+        }
+    }
+    let (event_loop, witness) = watched::<()>();
+    let (names, named) = channel();
+    let message = SlowMessage(Rc::into_inner(witness.0).unwrap(), names);
+    let remote = event_loop.handle().remote();
+    drop(remote.spawn(move |_| async move { drop(message) }).unwrap());
+    closes_clean(event_loop);
+    let blocked = named.try_recv().unwrap().to_string();
+    assert!(blocked.contains("a message from another thread has blocked"), "{blocked}");
+}
+
 #[test]
 fn virtual_time_and_waiting_are_no_blocking() {
     let reports = Arc::new(Mutex::new(Vec::new()));

@@ -361,6 +361,7 @@ impl Shared {
         if self.life.get() == Life::Open {
             self.life.set(Life::ShuttingDown);
         }
+        let _named = self.watch.as_ref().and_then(Watch::drops_mail);
         for message in self.mailbox.close() {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
                 self.unobserved("a message from another thread", payload);

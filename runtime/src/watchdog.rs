@@ -217,7 +217,16 @@ impl Watch {
 
     /// Says that a waker of another library is called, if no item runs that calls it.
     pub(crate) fn calls_waker(&self) -> Option<Within<'_>> {
-        (self.pulse.mark() == NOTHING).then(|| self.within(WAKER, None))
+        self.unless_busy(WAKER)
+    }
+
+    /// Says that messages from other threads are dropped, if no item runs that does so.
+    pub(crate) fn drops_mail(&self) -> Option<Within<'_>> {
+        self.unless_busy(MAIL)
+    }
+
+    fn unless_busy(&self, mark: u64) -> Option<Within<'_>> {
+        (self.pulse.mark() == NOTHING).then(|| self.within(mark, None))
     }
 
     fn within(&self, mark: u64, place: Option<&'static Location<'static>>) -> Within<'_> {

@@ -69,8 +69,9 @@ impl<'a, S: 'static, F: Future> Until<'a, S, F> {
             // Else: woken once more in the turn that it ended in.
             Poll::Ready(())
         });
-        if self.future.is_none() {
-            self.slot = None;
+        if self.future.is_none() && self.slot.take().is_some() {
+            // The future is gone already.
+            self.guest.shared().rest();
         }
         turned.map(|turn| (turn, self.output.take()))
     }
