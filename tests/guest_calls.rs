@@ -416,3 +416,30 @@ fn turns_that_were_forgotten_leave_room_for_others() {
     drop(turns);
     closes_clean(TestLoop::take_back(guest));
 }
+
+// contract 32
+#[test]
+fn what_is_called_may_panic_as_it_is_dropped() {
+    struct Call(Arc<AtomicUsize>);
+    impl Drop for Call {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("printed, and nothing else");
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let call = || {
+        let call = Call(dropped.clone());
+        move || assert_eq!(call.0.load(Ordering::SeqCst), 0)
+    };
+    let guest = event_loop::<()>().lend();
+    guest.on_wake(call());
+    guest.on_wake(call());
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    let event_loop = TestLoop::take_back(guest);
+    assert_eq!(dropped.load(Ordering::SeqCst), 2);
+    let guest = event_loop.lend();
+    guest.on_wake(call());
+    closes_clean(TestLoop::take_back(guest));
+    assert_eq!(dropped.load(Ordering::SeqCst), 3);
+}

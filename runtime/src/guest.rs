@@ -229,14 +229,11 @@ impl<S: 'static> Guest<S> {
     ///
     /// It must not block and should do no more than post a message to the host: it is called by whoever
     /// wakes, perhaps while they hold locks. It takes the place of one that was set before. After the guest's
-    /// end it may be called once more, by a wake that is under way. A panic in it is printed and ignored.
+    /// end it may be called once more, by a wake that is under way. A panic in it, or as it is dropped, is
+    /// printed and ignored.
     pub fn on_wake(&self, tell: impl Fn() + Send + Sync + 'static) {
-        let tell = move || {
-            // A wake does not panic.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(&tell)) {
-                drop_payload(payload);
-            }
-        };
+        let tell = Tell(Some(tell));
+        let tell = move || tell.call();
         let inbox = self.shared().home.number.inbox();
         inbox.set_host(Some(Arc::new(tell)));
         // Notified already, perhaps for nothing any more: until a turn has been, no wake does so again.
@@ -271,6 +268,28 @@ impl<S: 'static> Guest<S> {
 
     fn shared(&self) -> &Shared {
         self.event_loop.shared()
+    }
+}
+
+/// What a host is called by. Whoever wakes may be the last to hold it, and a wake does not panic.
+struct Tell<F>(Option<F>);
+
+impl<F: Fn()> Tell<F> {
+    fn call(&self) {
+        if let Err(payload) =
+            catch_unwind(AssertUnwindSafe(|| self.0.iter().for_each(|tell| tell())))
+        {
+            drop_payload(payload);
+        }
+    }
+}
+
+impl<F> Drop for Tell<F> {
+    fn drop(&mut self) {
+        let tell = self.0.take();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(tell))) {
+            drop_payload(payload);
+        }
     }
 }
 
