@@ -167,6 +167,44 @@ fn a_one_shot_source_is_silent_until_it_is_asked_for_and_loses_nothing() {
 
 // fault 51
 #[test]
+fn a_one_shot_source_does_not_end_while_bytes_are_left_to_read() {
+    let (near, mut far) = sockets();
+    block_on(async {
+        let mut source = FdSource::with_trigger(near, Interest::READABLE, Trigger::OneShot);
+        far.write_all(b"ab").unwrap();
+        drop(far);
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(event.readable && event.read_closed);
+        assert!(timeout(SHORT, source.next()).await.is_err(), "it is off, not over");
+        source.rearm();
+        assert!(soon(source.next()).await.unwrap().unwrap().readable);
+        assert_eq!(drain(source.get_ref()), 2);
+        assert!(soon(source.next()).await.is_none());
+    });
+}
+
+// fault 51
+#[test]
+fn an_end_that_came_before_it_was_asked_again_is_told_with_what_is_left_to_read() {
+    for trigger in [Trigger::Level, Trigger::Edge, Trigger::OneShot, Trigger::Foreign] {
+        let (near, mut far) = sockets();
+        block_on(async {
+            let mut source = FdSource::with_trigger(near, Interest::READABLE, trigger);
+            assert!(timeout(SHORT, source.next()).await.is_err()); // it has joined the poller
+            far.write_all(b"ab").unwrap();
+            drop(far);
+            sleep(Duration::ZERO).await; // the poller has told the loop
+            source.rearm();
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.readable && event.read_closed, "{trigger:?}");
+            assert_eq!(drain(source.get_ref()), 2);
+            assert!(soon(source.next()).await.is_none());
+        });
+    }
+}
+
+// fault 51
+#[test]
 fn interest_that_changes_with_an_event_pending_loses_no_edge() {
     for trigger in [Trigger::Level, Trigger::Edge, Trigger::OneShot, Trigger::Foreign] {
         let (near, mut far) = sockets();

@@ -306,18 +306,22 @@ impl<T: AsFd> FdSource<T> {
         if self.marks.any(Marks::OVER) {
             return Poll::Ready(None);
         }
-        if !self.marks.any(Marks::SPENT) {
-            let asked = self.refresh()?;
-            if let Some(ready) = self.ready().or_else(|| self.left(asked)) {
-                self.tell(ready);
-                return Poll::Ready(Some(Ok(ready)));
+        if self.marks.any(Marks::SPENT) {
+            // What is left to read is told when it is asked for.
+            let over = self.is_over() && self.left(true).is_none();
+            return if over { Poll::Ready(None) } else { Poll::Pending };
+        }
+        let asked = self.refresh()?;
+        if let Some(mut ready) = self.ready().or_else(|| self.left(asked)) {
+            if asked && ready.read_closed && self.interest.is_readable() {
+                // The poller has yet to say again what is there to read, and after its end nobody may ask.
+                ready.readable |= unread(self.get_ref()) != 0;
             }
+            self.tell(ready);
+            return Poll::Ready(Some(Ok(ready)));
         }
         if self.is_over() {
             return Poll::Ready(None);
-        }
-        if self.marks.any(Marks::SPENT) {
-            return Poll::Pending;
         }
         self.poll_wait(cx)
     }
