@@ -17,6 +17,7 @@ use loopline::callback::{self, Next};
 use loopline::net::{TcpListener, TcpStream};
 use loopline::sync::Semaphore;
 use loopline::task::JoinHandle;
+use loopline::time::Timer;
 use loopline::{Deadlock, RunError, closing, scope, time, yield_now};
 use support::{TestLoop, block_on, closes_clean, ends_with_items, event_loop, paused};
 
@@ -167,6 +168,26 @@ fn a_paused_clock_hides_no_deadlock_but_a_held_one_waits() {
     sleeps(&mut event_loop, wait);
     drop(held);
     stuck(&mut event_loop, wait());
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_timer_that_is_never_due_hides_no_deadlock() {
+    const NEVER: &str = "a timer that is never due";
+    let mut event_loop = event_loop::<()>();
+    let timer = Timer::after(Duration::MAX);
+    let timer = event_loop.handle().insert(timer, |_, _, ()| Next::Keep).unwrap();
+    let deadlock = stuck(&mut event_loop, async { time::sleep(Duration::MAX).await });
+    assert_eq!(waits(&deadlock), [("-", vec![NEVER]), ("-", vec![NEVER])]);
+    drop(timer.cancel());
+    // One that is, and whose item is paused for good.
+    let due = Timer::after(Duration::from_millis(1));
+    let due = event_loop.handle().insert(due, |_, _, ()| Next::Keep).unwrap();
+    event_loop.block_on(yield_now()).unwrap();
+    due.control().pause();
+    let deadlock = stuck(&mut event_loop, pending::<()>());
+    assert_eq!(waits(&deadlock)[1].1, ["its pause to end (Control::resume)"]);
+    drop(due.cancel());
     closes_clean(event_loop);
 }
 

@@ -21,7 +21,8 @@ const ITS_SCOPE: &str = "its scope to be polled (Scope)";
 /// What keeps the event loop from going on: every item waits for another, or for something that nobody
 /// is left to do. The error of a run that would sleep for ever.
 ///
-/// Reported only when nothing else could wake the loop: no timer, no source that is waited for, no
+/// Reported only when nothing else could wake the loop: no timer (but one that is never due, as
+/// `sleep(Duration::MAX)`, wakes nobody), no source that is waited for, no
 /// [`Remote`](crate::Remote), no sending end for other threads that is waited for, and no future that gave
 /// its waker to code of another library. [`Builder::detect_deadlock`](crate::Builder::detect_deadlock)
 /// turns it off.

@@ -314,7 +314,7 @@ impl Shared {
         }
     }
 
-    /// Whether nothing that the loop knows of can ever end a wait that begins now: no timer, no source that
+    /// Whether nothing that the loop knows of can ever end a wait that begins now: no deadline, no source that
     /// is waited for, no other thread, and no waker in hands that are not ours.
     ///
     /// Errs on the side of waiting: whatever might bring a wake from elsewhere makes it say no.
@@ -327,7 +327,7 @@ impl Shared {
         let phases = [Phase::BeforePark, Phase::AfterPark, Phase::Idle];
         self.home.queue.any_escaped()
             || self.home.number.inbox().any_escaped()
-            || self.timers.borrow().len() != 0
+            || self.timers.borrow_mut().next_deadline().is_some()
             || self.remotes.any()
             || Arc::strong_count(&self.outside) != 1
             || self.clock.is_held()

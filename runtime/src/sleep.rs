@@ -12,7 +12,7 @@ use crate::clock::{LoopClock, NEVER, Nanos, nanos, system_now};
 use crate::current::{in_turn_of, with_current, with_loop};
 use crate::shared::{Life, Shared};
 use crate::timers::{TimerKey, Waiter};
-use crate::wake;
+use crate::{waits, wake};
 
 /// Keeps what holds it on its thread, where its loop is.
 pub(crate) type OnThread = *const ();
@@ -134,6 +134,9 @@ impl<Place> Alarm<Place> {
                     let old = shared.timers.borrow_mut().set_waiter(key, waiter);
                     drop(old);
                 }
+            }
+            if self.deadline == NEVER {
+                waits::note("a timer that is never due");
             }
             Poll::Pending
         })
