@@ -212,6 +212,19 @@ fn a_receiver_is_a_source_that_ends_with_its_last_sender() {
 }
 
 #[test]
+fn a_receiver_whose_senders_are_gone_is_closed() {
+    let (sender, mut receiver) = mpsc::channel(1);
+    let other = sender.clone();
+    other.try_send(1).unwrap();
+    drop(sender);
+    assert!(!receiver.is_closed());
+    drop(other);
+    assert!(receiver.is_closed(), "as a local one is");
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+}
+
+#[test]
 fn a_closed_channel_gives_what_was_sent_and_refuses_the_rest() {
     block_on(async {
         let (sender, mut receiver) = mpsc::channel(1);

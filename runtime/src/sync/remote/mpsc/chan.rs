@@ -143,6 +143,12 @@ impl<T> Chan<T> {
         !self.lock().open
     }
 
+    /// Whether nothing more can be sent.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.lock();
+        !state.open || state.senders == 0
+    }
+
     /// Whether the receiver waited last on a loop of that thread.
     pub(super) fn receives_on(&self, thread: ThreadId) -> bool {
         self.lock().receives_on == Some(thread)

@@ -231,11 +231,10 @@ macro_rules! receiver {
                 self.core.close();
             }
 
-            /// Whether this was closed. That all senders are gone is told by
-            /// [`try_recv`](Self::try_recv).
+            /// Whether nothing more can be sent: this was closed, or no sender is left.
             #[must_use]
             pub fn is_closed(&self) -> bool {
-                self.core.chan().is_closed()
+                self.core.chan().is_over()
             }
 
             /// Whether no message is there now.
