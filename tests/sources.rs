@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::stream;
-use loopline::callback::{Next, channel, ping};
+use loopline::callback::{Next, channel, controlled, ping};
 use loopline::io::{FdSource, Interest};
 use loopline::time::Timer;
 use loopline::{Control, InsertErrorKind};
@@ -357,5 +357,25 @@ fn a_callback_may_replace_what_its_own_source_watches() {
     let mut seen = Vec::new();
     event_loop.run(&mut seen).unwrap();
     assert_eq!(seen, b"xy");
+    closes_clean(event_loop);
+}
+
+#[test]
+fn the_control_of_a_source_that_was_given_back_goes_with_it() {
+    let mut event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    let (timer, control) = controlled(Timer::after(Duration::ZERO));
+    let first = handle.insert(timer, |_, _, _| Next::Stop).unwrap();
+    let mut fired = 0;
+    let timer = event_loop.run_until(&mut fired, first).unwrap().unwrap();
+    control.with(|timer| timer.set_after(Duration::ZERO)).expect("it is here");
+    let second = handle.insert(timer, |_, _, fired| {
+        *fired += 1;
+        Next::Keep
+    });
+    drop(second.unwrap());
+    event_loop.run(&mut fired).unwrap();
+    assert_eq!(fired, 1);
+    assert_eq!(control.with(|_| ()), None, "its item has ended, and nobody took it back");
     closes_clean(event_loop);
 }

@@ -162,7 +162,9 @@ pub struct SourceControl<Src> {
 
 impl<Src> SourceControl<Src> {
     /// Calls `f` with the source, and has it polled again, so that the change counts. `None` if the source
-    /// is gone: its item has ended, or it was taken out.
+    /// is gone: dropped, as with its item, or taken out. One that its item gave back, to the
+    /// [`JoinHandle`](crate::JoinHandle), is still there, and its control goes with it wherever it is
+    /// inserted next.
     ///
     /// # Panics
     ///
