@@ -91,6 +91,20 @@ fn a_period_of_the_boot_clock_makes_up_for_what_it_slept_through_as_it_was_told(
     }
 }
 
+// contract 46
+#[test]
+fn a_period_of_the_boot_clock_that_is_behind_says_when_its_next_tick_was_due() {
+    block_on_paused(async {
+        let second = Duration::from_secs(1);
+        let mut timer = Timer::every(second).boot_clock();
+        assert!(!fires(&mut timer).await);
+        let start = time::now();
+        time::advance(second * 3).await;
+        assert_eq!(timer.next().await.unwrap().deadline, start + second);
+        assert_eq!(timer.deadline(), Some(start + second * 2));
+    });
+}
+
 // contract 42, 46
 #[test]
 fn while_nothing_is_suspended_both_clocks_keep_the_same_time() {

@@ -349,7 +349,8 @@ impl Timer {
         let next = more.missed.next(fired, at, period, more.slack);
         let Some(boot) = &mut more.boot else { return self.set(next) };
         boot.set(next, together(next, more.slack));
-        more.deadline = now.saturating_add(next.saturating_sub(at));
+        let (wait, late) = (next.saturating_sub(at), at.saturating_sub(next));
+        more.deadline = now.saturating_add(wait).saturating_sub(late);
         if let Some(alarm) = &mut self.alarm {
             alarm.reset(together(more.deadline, more.slack));
         }
