@@ -8,8 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use loopline::callback;
 use loopline::sync::mpsc::error::{SendError, TrySendError};
 use loopline::sync::mpsc::{channel, unbounded_channel};
+use loopline::sync::{self, mpsc};
 use polled::{Done, Polled, hooked, now};
 
 #[test]
@@ -165,4 +167,36 @@ fn a_waker_that_panics_when_dropped_keeps_nobody_from_learning_of_the_end() {
     assert_eq!(closed.wakes(), 1);
     closed.ready();
     assert_eq!(sender.try_send(1), Err(TrySendError::Closed(1)));
+}
+
+/// Sends to nobody, as code does that has no use for the message then.
+fn send_to_nobody() -> std::io::Result<()> {
+    let (sender, receiver) = unbounded_channel();
+    drop(receiver);
+    sender.send(Rc::new("not Send"))?;
+    Ok(())
+}
+
+#[test]
+fn the_errors_of_channels_and_locks_become_io_errors() {
+    fn converts<E: Into<std::io::Error>>() {}
+    assert_eq!(send_to_nobody().unwrap_err().to_string(), "channel closed");
+    converts::<TrySendError<Rc<u8>>>();
+    converts::<mpsc::error::SendTimeoutError<Rc<u8>>>();
+    converts::<mpsc::error::TryRecvError>();
+    converts::<sync::oneshot::error::RecvError>();
+    converts::<sync::oneshot::error::TryRecvError>();
+    converts::<sync::broadcast::error::SendError<Rc<u8>>>();
+    converts::<sync::broadcast::error::RecvError>();
+    converts::<sync::broadcast::error::TryRecvError>();
+    converts::<sync::watch::error::SendError<Rc<u8>>>();
+    converts::<sync::watch::error::RecvError>();
+    converts::<callback::SendError<Rc<u8>>>();
+    converts::<sync::remote::mpsc::error::TrySendError<Rc<u8>>>();
+    converts::<sync::remote::mpsc::error::BlockingSendError<Rc<u8>>>();
+    converts::<sync::remote::mpsc::error::TryRecvError>();
+    converts::<sync::remote::oneshot::error::RecvError>();
+    converts::<sync::AcquireError>();
+    converts::<sync::TryAcquireError>();
+    converts::<sync::TryLockError>();
 }

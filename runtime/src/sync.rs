@@ -10,6 +10,7 @@
 mod barrier;
 pub mod broadcast;
 mod guards;
+mod into_io;
 pub mod mpsc;
 mod mutex;
 mod notify;
