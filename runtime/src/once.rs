@@ -1,7 +1,7 @@
 //! `once`: a future as a source.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -36,6 +36,17 @@ pub fn once<F: Future>(future: F) -> Once<F> {
 pub struct Once<F> {
     /// Boxed, as sources are moved; gone once it gave its output.
     future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Once<F> {
+    /// Waits for the output; `None` once it was told.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: the future stays, and goes on with the next wait.
+    pub async fn next(&mut self) -> Option<F::Output> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
 }
 
 impl<F: Future> Stream for Once<F> {
