@@ -129,6 +129,7 @@ fn with_may_be_inside_with_and_a_scope_may_not() {
     });
     let missing = text(&|| NUMBER.with(|_| ()));
     assert_eq!(missing, NUMBER.try_get().unwrap_err().to_string());
+    assert_eq!(missing, std::io::Error::from(NUMBER.try_get().unwrap_err()).to_string());
 }
 
 /// Notes on drop what value it sees.

@@ -62,8 +62,9 @@ pub struct Readiness {
 ///
 /// The end of a direction is told once. After that more events come as long as bytes are left to read (or,
 /// where the system does not tell that, `try_io` does something, an `Ok(0)` apart). The source ends, and
-/// its item with it, when the end of all it watches was told and nothing is left. So one whose other end
-/// is gone does not keep the loop busy.
+/// its item with it, when the end of all it watches was told and nothing is left; by [`Trigger::Edge`] as soon
+/// as the end was told, as who is told must go on to it. So one whose other end is gone does not keep the
+/// loop busy.
 ///
 /// [`FdSource::with_trigger`] makes one whose events come otherwise.
 ///

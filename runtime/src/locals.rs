@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -285,3 +286,9 @@ impl fmt::Display for AccessError {
 }
 
 impl Error for AccessError {}
+
+impl From<AccessError> for io::Error {
+    fn from(error: AccessError) -> Self {
+        Self::other(error)
+    }
+}
