@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Next};
-use loopline::time::{Timer, sleep};
-use loopline::{Clock, Handle, Turn, yield_now};
+use loopline::time::{Tick, Timer, sleep};
+use loopline::{Clock, Control, Handle, Turn, yield_now};
 use support::{built, closes_clean, event_loop, paused, scaled};
 
 /// A task that wakes itself at each poll, until told to end.
@@ -318,4 +318,80 @@ fn a_signal_that_interrupts_the_wait_is_not_seen() {
     assert!(sent > 5, "the wait was interrupted {sent} times");
     assert!(turns <= 4, "{turns} turns for one sleep");
     closes_clean(event_loop);
+}
+
+/// When slow calls ended, whose they were, and how many had ended after a deadline.
+#[derive(Default)]
+struct Calls {
+    ends: Vec<Instant>,
+    busy: Option<Control>,
+    late: usize,
+}
+
+/// Takes long beside a turn's share of time.
+fn slow_call(calls: &mut Calls) -> Next {
+    let end = Instant::now() + Duration::from_micros(20);
+    while Instant::now() < end {}
+    calls.ends.push(end);
+    Next::Keep
+}
+
+/// How many slow calls of an item, which always has more to do, come between a timer's deadline and its own.
+fn late_calls(busy: impl FnOnce(Handle<Calls>) -> Control) -> usize {
+    let mut event_loop = event_loop::<Calls>();
+    let handle = event_loop.handle();
+    let at_last = |tick: Tick, _timer: &mut Timer, calls: &mut Calls| {
+        calls.busy.expect("it is there").cancel();
+        calls.late = calls.ends.iter().filter(|end| **end > tick.deadline).count();
+        Next::Stop
+    };
+    handle.insert(Timer::after(Duration::from_millis(1)), at_last).unwrap();
+    let mut calls = Calls { busy: Some(busy(handle)), ..Calls::default() };
+    event_loop.run(&mut calls).unwrap();
+    let is_seeded = handle.seed().is_some();
+    closes_clean(event_loop);
+    // A seeded run can be repeated, so there time ends no turn.
+    if is_seeded { 0 } else { calls.late }
+}
+
+/// A channel in which many messages wait.
+fn many_messages() -> callback::Channel<u32> {
+    let (sender, messages) = callback::channel();
+    (0..20_000).try_for_each(|n| sender.send(n)).unwrap();
+    messages
+}
+
+// contract 25
+#[test]
+fn a_timer_waits_for_a_few_slow_calls_of_a_busy_callback_and_not_for_thousands() {
+    let late = late_calls(|handle| {
+        let slow = |_n, _channel: &mut _, calls: &mut Calls| slow_call(calls);
+        handle.insert(many_messages(), slow).unwrap().control()
+    });
+    assert!(late <= 16, "{late} messages");
+    let late = late_calls(|handle| {
+        let (ping, pings) = callback::ping();
+        ping.ping();
+        let again = move |(), _pings: &mut callback::PingSource, calls: &mut Calls| {
+            ping.ping();
+            slow_call(calls)
+        };
+        handle.insert(pings, again).unwrap().control()
+    });
+    assert!(late <= 16, "{late} pings");
+}
+
+// contract 25
+#[test]
+fn a_timer_waits_for_one_slow_poll_of_a_busy_task_and_not_for_sixty_four() {
+    let late = late_calls(|handle| {
+        let mut messages = many_messages();
+        let busy = handle.spawn(async move {
+            while messages.next().await.is_some() {
+                handle.with(slow_call);
+            }
+        });
+        busy.control()
+    });
+    assert!(late <= 2 * 128, "{late}");
 }

@@ -19,7 +19,12 @@ thread_local! {
     static LEFT: Cell<i32> = const { Cell::new(i32::MAX) };
     /// Whether a budget that is used up ends a poll: inside a turn, but not inside `unconstrained`.
     static LIMITED: Cell<bool> = const { Cell::new(false) };
+    /// Told of each poll in a turn that has used up its budget.
+    static USED_UP: Cell<fn()> = const { Cell::new(|| ()) };
 }
+
+/// What is left to a poll whose loop was told that it has used up its budget, or less.
+const TOLD: i32 = i32::MIN / 2;
 
 /// Gives the poll that begins its budget.
 #[inline]
@@ -43,15 +48,15 @@ pub(crate) fn with_own<R>(operations: u32, f: impl FnOnce() -> R) -> R {
 
 /// Keeps the budget of the poll that runs, for the time of a turn of another loop inside it, or of one
 /// without a budget.
-pub(crate) struct Kept(i32, bool);
+pub(crate) struct Kept(i32, bool, fn());
 
 impl Kept {
-    pub(crate) fn keep() -> Self {
-        Self(LEFT.get(), LIMITED.replace(true))
+    pub(crate) fn keep(used_up: fn()) -> Self {
+        Self(LEFT.get(), LIMITED.replace(true), USED_UP.replace(used_up))
     }
 
     fn lift() -> Self {
-        Self(LEFT.replace(i32::MAX), LIMITED.replace(false))
+        Self(LEFT.replace(i32::MAX), LIMITED.replace(false), USED_UP.get())
     }
 }
 
@@ -59,6 +64,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         LEFT.set(self.0);
         LIMITED.set(self.1);
+        USED_UP.set(self.2);
     }
 }
 
@@ -92,6 +98,10 @@ fn exhausted(cx: &mut Context<'_>) -> Poll<Permit> {
     if !LIMITED.get() {
         LEFT.set(i32::MAX);
         return Poll::Ready(Permit(()));
+    }
+    if LEFT.get() > TOLD {
+        LEFT.set(TOLD);
+        USED_UP.get()();
     }
     cx.waker().wake_by_ref();
     Poll::Pending
@@ -194,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_leaf_inside_a_leaf_does_not_overdraw_the_budget() {
-        let _turn = Kept::keep();
+        let _turn = Kept::keep(|| ());
         let cx = &mut Context::from_waker(Waker::noop());
         grant(1);
         let (Poll::Ready(outer), Poll::Ready(inner)) = (poll_proceed(cx), poll_proceed(cx)) else {

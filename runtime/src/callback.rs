@@ -40,6 +40,7 @@ pub use crate::phase::{
 
 use crate::current::with_current;
 use crate::shared::Shared;
+use crate::turn::should_yield;
 
 /// What a callback wants next.
 ///
@@ -85,6 +86,10 @@ pub(crate) struct ForEach<Src, F, S> {
 /// Nothing in it is pinned: the source is Unpin, the closure is only called.
 impl<Src, F, S> Unpin for ForEach<Src, F, S> {}
 
+/// After how many events of one poll the clock is read, to see whether the turn has had its share; then after
+/// twice as many, and so on. A turn counts polls, and one of these may be the work of 128 slow callbacks.
+const FIRST_LOOK: u32 = 8;
+
 impl<Src, F, S> ForEach<Src, F, S> {
     pub(crate) fn new(source: Src, callback: F, events: u32) -> Self {
         Self { source: Some(source), callback, events, state: PhantomData }
@@ -119,7 +124,8 @@ where
         let Some(source) = self.source.as_mut() else {
             unreachable!("a task is not polled after it gave its output");
         };
-        for _ in 0..self.events {
+        let (mut told, mut look) = (0, self.events.min(FIRST_LOOK));
+        loop {
             let Some(event) = ready!(Pin::new(&mut *source).poll_next(cx)) else {
                 return Poll::Ready(take(&mut self.source));
             };
@@ -128,12 +134,26 @@ where
                 Some(Next::Stop) => return Poll::Ready(take(&mut self.source)),
                 Some(Next::Pause) | None => break,
             }
+            told += 1;
+            if told == look {
+                if is_enough(shared, told, self.events) {
+                    break;
+                }
+                look = told.saturating_mul(2).min(self.events);
+            }
         }
         // The source was not polled to Pending, so nothing of it would wake this item; while it is
         // paused the wake is remembered.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Whether a poll that has told so many events leaves the rest of those it may tell for the next round.
+#[cold]
+#[inline(never)]
+fn is_enough(shared: &Shared, told: u32, most: u32) -> bool {
+    should_yield(shared) || told == most
 }
 
 fn take<Src>(source: &mut Option<Src>) -> Src {

@@ -105,9 +105,18 @@ impl Shared {
         self.awake();
         // Time spent outside is not lag.
         self.last_check.set(self.clock.refresh());
-        let _leave = (Leave(self), Kept::keep());
+        let _leave = (Leave(self), Kept::keep(used_up));
         wake::at_home(&self.home, || CURRENT.with(|cell| cell.scope(self, f)))
     }
+}
+
+/// A poll of the loop that runs has used up its budget.
+fn used_up() {
+    with_current(|shared| {
+        if let Some(shared) = shared {
+            (shared.ways.get().used_up)(shared);
+        }
+    });
 }
 
 /// Why [`Handle::try_current`](crate::Handle::try_current) found no handle.

@@ -20,6 +20,8 @@ pub(crate) struct Ways {
     pub(crate) rounds: fn(&Shared, &mut Root<'_>, began: Nanos),
     /// Polls one item or the root future outside of that. Returns whether the root future is done.
     pub(crate) alone: fn(&Shared, &mut Root<'_>, &Entry<'_, ItemCell>) -> bool,
+    /// A poll has used up its budget, and goes on in the next round: the turn may have had its share by that.
+    pub(crate) used_up: fn(&Shared),
 }
 
 /// What is done for a host, which does the waiting: see `hosting`.

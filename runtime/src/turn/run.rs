@@ -18,6 +18,7 @@ use crate::watchdog::{Nobody, Witness};
 pub(crate) static PLAIN: Ways = Ways {
     rounds: |shared, root, began| run_rounds(shared, root, began, Nobody),
     alone: |shared, root, entry| poll_alone(shared, root, entry, Nobody),
+    used_up,
 };
 
 /// The same for loops with a watchdog.
@@ -27,11 +28,12 @@ pub(crate) static WATCHED: Ways = Ways {
         None => run_rounds(shared, root, began, Nobody),
     },
     alone: poll_alone_watched,
+    used_up,
 };
 
 /// With a look at the clock after each item: to charge its lane, where there are lanes, and to report it if
 /// it took too long. Watchdog or not.
-pub(crate) static TIMED: Ways = Ways { rounds: run_timed, alone: poll_alone_watched };
+pub(crate) static TIMED: Ways = Ways { rounds: run_timed, alone: poll_alone_watched, used_up };
 
 /// Runs rounds until nothing is queued or the turn has had its share.
 #[inline(never)] // a loop of its own: it needs all registers
@@ -213,6 +215,11 @@ pub(crate) fn should_yield(shared: &Shared) -> bool {
         shared.over.set(true);
     }
     over
+}
+
+/// A poll of 128 operations may have taken long: a turn counts polls, and looks at the clock every 64.
+fn used_up(shared: &Shared) {
+    should_yield(shared);
 }
 
 /// Polls one item or the root future outside a run of rounds: as `poll`.
