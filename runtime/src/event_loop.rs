@@ -241,7 +241,8 @@ impl<S: 'static> EventLoop<S> {
     /// zero: not at all), then runs what is due.
     ///
     /// A source inserted since the last turn joins the loop in this one, which therefore does not wait:
-    /// what it watches is looked at, and its timers and hooks count, from the next turn on.
+    /// what it watches is looked at, and its timers and hooks count, from the next turn on. Only what is there
+    /// already, a message or a deadline that has passed, is told in this one.
     ///
     /// Allowed inside a turn of another loop, which waits meanwhile.
     ///
