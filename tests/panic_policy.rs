@@ -4,12 +4,14 @@ mod support;
 
 use std::any::Any;
 use std::future::pending;
-use std::panic::panic_any;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use loopline::{JoinError, PanicPolicy, RunError};
-use support::{built, closes_clean, event_loop};
+use loopline::callback::Next;
+use loopline::time::Timer;
+use loopline::{JoinError, JoinHandle, PanicPolicy, RunError};
+use support::{TestLoop, built, closes_clean, event_loop, guests};
 
 /// Panics with a value whose type is not known to be diverging.
 fn explode<T>(payload: impl Any + Send) -> T {
@@ -40,6 +42,85 @@ fn the_stop_policy_ends_the_run_after_the_turn_of_the_panic() {
     assert!(event_loop.turn(&mut (), None).unwrap().stopped);
     drop(waits.cancel());
     closes_clean(event_loop);
+}
+
+/// The text of the panic that unwinds out of a call.
+fn unwound<T>(call: impl FnOnce() -> T) -> String {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { panic!("it returned") };
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => String::from(*payload.downcast::<&str>().unwrap()),
+    }
+}
+
+/// A task that panics at once.
+fn failing(handle: loopline::Handle<u32>, text: &str) -> JoinHandle<()> {
+    let text = String::from(text);
+    handle.spawn(async { explode(text) })
+}
+
+// contract 39
+#[test]
+fn the_unwind_policy_carries_a_panic_out_of_the_run_and_the_loop_goes_on_after_it() {
+    let mut event_loop = built::<u32>(|b| b.panic_policy(PanicPolicy::Unwind));
+    let handle = event_loop.handle();
+    let waits = handle.spawn(pending::<()>());
+    let timer = Timer::every(Duration::from_millis(1));
+    let inserted = handle.insert(timer, |_, _, count| {
+        *count += 1;
+        assert!(*count != 2, "the second");
+        Next::Keep
+    });
+    drop(inserted.unwrap());
+    let mut count = 0;
+    assert_eq!(unwound(|| event_loop.run(&mut count)), "the second");
+    assert_eq!(count, 2);
+    // Each call that turns; what comes behind in the same turn has run, and a second panic was printed.
+    drop(failing(handle, "first"));
+    drop(failing(handle, "second"));
+    let behind = handle.spawn(async {});
+    assert_eq!(unwound(|| event_loop.turn(&mut count, Duration::ZERO)), "first");
+    assert!(behind.is_finished());
+    assert!(!event_loop.turn(&mut count, Duration::ZERO).unwrap().stopped);
+    drop(failing(handle, "beside the root"));
+    assert_eq!(unwound(|| event_loop.run_until(&mut count, async {})), "beside the root");
+    // Between two turns: out of the next one, which does not wait.
+    let late = failing(handle, "late");
+    event_loop.turn(&mut count, Duration::ZERO).unwrap();
+    drop(late);
+    assert!(!event_loop.is_finished());
+    assert_eq!(unwound(|| event_loop.turn(&mut count, None)), "late");
+    let late = failing(handle, "with nothing left");
+    event_loop.turn(&mut count, Duration::ZERO).unwrap();
+    drop(waits.cancel());
+    drop(late);
+    assert_eq!(unwound(|| event_loop.run(&mut count)), "with nothing left");
+    // One that is awaited is its handle's.
+    let awaited = failing(handle, "awaited");
+    let result: Result<(), JoinError> = event_loop.run_until(&mut count, awaited).unwrap();
+    assert!(result.unwrap_err().is_panic());
+    // At the loop's end it is only printed.
+    let late = failing(handle, "never told");
+    event_loop.turn(&mut count, Duration::ZERO).unwrap();
+    drop(late);
+    closes_clean(event_loop);
+}
+
+// contract 39
+#[test]
+fn the_unwind_policy_carries_a_panic_out_of_a_guests_turn() {
+    let guest = built::<u32>(|b| b.panic_policy(PanicPolicy::Unwind)).lend();
+    let handle = guest.handle();
+    drop(failing(handle, "inside"));
+    guests::wait_readable(&guest);
+    assert_eq!(unwound(|| guest.turn(&mut 0)), "inside");
+    let late = failing(handle, "late");
+    guests::host_until_quiet(&guest, &mut 0);
+    drop(late);
+    guests::wait_readable(&guest);
+    assert_eq!(unwound(|| guest.turn(&mut 0)), "late");
+    guests::host_until_quiet(&guest, &mut 0);
+    closes_clean(TestLoop::take_back(guest));
 }
 
 /// Runs one test of this file in a process of its own, where a variable makes it do the deed.

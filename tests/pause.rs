@@ -47,7 +47,7 @@ fn loses_nothing<Src: Stream + Unpin + 'static>(
     if !paused_first {
         turns(&mut event_loop, &mut count);
     }
-    assert!(control.pause());
+    assert!(control.pause() && control.is_paused());
     turns(&mut event_loop, &mut count);
     fire();
     turns(&mut event_loop, &mut count);
@@ -248,7 +248,7 @@ fn a_source_that_pauses_itself_between_two_pieces_of_a_message_gets_the_other_on
                 time::sleep(Duration::from_micros(50)).await;
             }
             assert_eq!(handle.with(|seen| seen.clone()), wanted);
-            control.resume();
+            assert!(control.is_paused() && control.resume() && !control.is_paused());
         }
         drop(far);
     });

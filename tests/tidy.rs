@@ -31,7 +31,7 @@ const LEVELS: &[&[&str]] = &[
     &["reactor", "phases", "task", "wait_list"],
     &["closing"],
     &["shared"],
-    &["hosting"],
+    &["hosting", "panics"],
     &["current", "items"],
     &["background"],
     &["turn"],

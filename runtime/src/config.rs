@@ -18,6 +18,10 @@ pub enum PanicPolicy {
     Continue,
     /// Prints, and stops the run as [`Handle::stop`](crate::Handle::stop) does.
     Stop,
+    /// Prints, and unwinds out of the run or the turn, once that turn is done: what calloop does, and what a
+    /// test wants, in which a callback asserts something. One of between two turns unwinds out of the next; one
+    /// that comes as the loop is dropped is only printed, as is a second one of the same turn.
+    Unwind,
     /// Prints, and aborts the process.
     Abort,
 }

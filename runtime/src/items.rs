@@ -391,5 +391,6 @@ impl Shared {
                 Waiter::Foreign(waiter) => self.wake_waiter(waiter),
             }
         }
+        self.forget_panic();
     }
 }

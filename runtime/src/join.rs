@@ -11,7 +11,8 @@ use crate::budget;
 use crate::counted::Counted;
 use crate::current::with_owner;
 use crate::item::{Header, Payload, TaskId, Unseen, drop_payload};
-use crate::shared::{Shared, report};
+use crate::panics::report;
+use crate::shared::Shared;
 use crate::straggler::Straggler;
 use crate::task::Joinable;
 use crate::{waits, wake};
@@ -350,6 +351,14 @@ impl Control {
                 true
             }
             _ => false,
+        })
+    }
+
+    /// Whether the item is paused, by [`Control::pause`] or by [`Next::Pause`](crate::callback::Next::Pause).
+    #[must_use]
+    pub fn is_paused(self) -> bool {
+        self.with_loop(|shared| {
+            shared.is_some_and(|s| s.holds(self.slot, self.id) && s.home.queue.is_paused(self.slot))
         })
     }
 

@@ -74,6 +74,7 @@ mod turn;
 mod blocking;
 mod handle;
 mod lane;
+mod panics;
 mod per_core;
 mod remote;
 mod shutdown;

@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::panic::catch_unwind;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,12 +15,12 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::clock::{LoopClock, Nanos};
 use crate::closing::Closing;
-use crate::config::{Config, Counters, PanicPolicy, Stats};
+use crate::config::{Config, Counters, Stats};
 use crate::counted::Counted;
 use crate::fork::Stamp;
 use crate::host::Host;
 use crate::inbox::take_ids;
-use crate::item::{Item, Payload, TaskId, drop_payload};
+use crate::item::{Item, Payload, TaskId};
 use crate::mailbox::Mailbox;
 use crate::phases::{Phase, Phases};
 use crate::pool::Jobs;
@@ -109,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) watches_deadlock: Cell<bool>,
     /// Set when the turn did not wait because nothing would end the wait.
     pub(crate) stuck: Cell<bool>,
+    /// A panic that nobody waits for, to unwind out of the turn.
+    pub(crate) panicked: RefCell<Option<Payload>>,
     /// How often in a row items went on only because they were asked what they wait for.
     pub(crate) asked: Cell<u32>,
     /// Items to run from one look at the clock to the next.
@@ -219,6 +220,7 @@ impl Shared {
             more_events: Cell::new(false),
             watches_deadlock: Cell::new(false),
             stuck: Cell::new(false),
+            panicked: RefCell::new(None),
             asked: Cell::new(0),
             pace: Cell::new(pace),
             last_check: Cell::new(0),
@@ -335,17 +337,6 @@ impl Shared {
             || self.reactor.any_awaited()
     }
 
-    /// Does what the policy says with a panic that nobody waits for.
-    pub(crate) fn unobserved(&self, what: &str, payload: Payload) {
-        report(self.config.label.as_deref(), what, &payload);
-        drop_payload(payload);
-        match self.config.panic {
-            PanicPolicy::Continue => {}
-            PanicPolicy::Stop => self.stop(),
-            PanicPolicy::Abort => std::process::abort(),
-        }
-    }
-
     /// Ends `run` after this turn, or after its first one if it comes later.
     pub(crate) fn stop(&self) {
         self.stop.set(true);
@@ -380,16 +371,4 @@ impl Shared {
             registrations: self.reactor.len(),
         }
     }
-}
-
-/// Prints an unobserved panic. Also used where the loop is gone.
-pub(crate) fn report(label: Option<&str>, what: &str, payload: &Payload) {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is not text");
-    let name = label.unwrap_or("loopline");
-    // `eprintln` panics if nobody reads standard error any more; that is no reason to end the loop.
-    let _ = catch_unwind(|| eprintln!("{name}: {what} panicked, and nobody awaits it: {text}"));
 }

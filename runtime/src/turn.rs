@@ -39,6 +39,7 @@ pub(crate) enum Limit {
 /// process nothing.
 pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Result<()> {
     shared.reactor.stamp().check()?;
+    shared.unwind();
     add(&shared.counters.turns, 1);
     // First: what the phases around the wait insert is for the turn after this one.
     shared.home.queue.begin_turn();
@@ -68,6 +69,7 @@ pub(crate) fn turn(shared: &Shared, root: &mut Root<'_>, limit: Limit) -> io::Re
         shared.phases.idle_until.set(shared.timers.borrow_mut().next_deadline());
         run_phase(shared, root, Phase::Idle);
     }
+    shared.unwind();
     parked
 }
 

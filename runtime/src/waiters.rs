@@ -8,7 +8,7 @@ pub(crate) use crate::wait_list::{Key, WaitList};
 
 use crate::current::with_current;
 use crate::item::drop_payload;
-use crate::shared::report;
+use crate::panics::report;
 use crate::wake::is_ours;
 
 mod crowd;

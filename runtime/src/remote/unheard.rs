@@ -1,7 +1,8 @@
 //! Panics of remotely spawned items that nobody waits for.
 
 use crate::item::{Payload, drop_payload};
-use crate::shared::{Shared, report};
+use crate::panics::report;
+use crate::shared::Shared;
 
 /// A panic nobody waits for any more, on its way to its loop's policy.
 pub(super) struct Unheard {

@@ -13,7 +13,7 @@ use super::child::Failure;
 use crate::current::with_current;
 use crate::item::{Payload, TaskId, drop_payload};
 use crate::join::JoinHandle;
-use crate::shared::report;
+use crate::panics::report;
 use crate::straggler::Straggler;
 use crate::wake::{Word, waker};
 use crate::{budget, waits};
