@@ -91,6 +91,27 @@ fn a_task_resumed_while_it_is_queued_keeps_its_place() {
     closes_clean(event_loop);
 }
 
+// contract 34
+#[test]
+fn a_task_resumed_in_the_turn_that_paused_it_keeps_its_place_whatever_was_cancelled_meanwhile() {
+    let log = Log::default();
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let controls: Rc<RefCell<Vec<_>>> = Rc::default();
+    let others = controls.clone();
+    handle.spawn(async move {
+        let controls: &Vec<loopline::Control> = &others.borrow();
+        assert!(controls[0].pause() && controls[2].cancel() && controls[0].resume());
+    });
+    for name in ["a", "b", "c"] {
+        let log = log.clone();
+        controls.borrow_mut().push(handle.spawn(async move { say(&log, name) }).control());
+    }
+    settle(&mut event_loop);
+    assert_eq!(*log.borrow(), ["a", "b"]);
+    closes_clean(event_loop);
+}
+
 // contract 16
 #[test]
 fn a_callback_is_paused_resumed_and_cancelled_from_a_task() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use loopline::callback::Next;
 use loopline::time::Timer;
 use loopline::{JoinError, JoinHandle, PanicPolicy, RunError};
-use support::{TestLoop, built, closes_clean, event_loop, guests};
+use support::{built, closes_clean, event_loop};
 
 /// Panics with a value whose type is not known to be diverging.
 fn explode<T>(payload: impl Any + Send) -> T {
@@ -108,7 +108,10 @@ fn the_unwind_policy_carries_a_panic_out_of_the_run_and_the_loop_goes_on_after_i
 
 // contract 39
 #[test]
+#[cfg(all(target_os = "linux", not(loopline_portable_park)))]
 fn the_unwind_policy_carries_a_panic_out_of_a_guests_turn() {
+    use support::{TestLoop, guests};
+
     let guest = built::<u32>(|b| b.panic_policy(PanicPolicy::Unwind)).lend();
     let handle = guest.handle();
     drop(failing(handle, "inside"));

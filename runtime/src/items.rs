@@ -250,8 +250,9 @@ impl Shared {
             Some(taken) => {
                 self.home.queue.withdraw(taken.place);
                 self.end_cancelled(taken);
-                // Whoever awaits it may have been queued, and outside a turn nobody would look.
-                if self.home.queue.has_due() {
+                // Whoever awaits it may have been queued, and outside a turn nobody would look. (Inside one
+                // this would drop the entries of paused items, which keep their place if they go on in it.)
+                if !self.in_turn.get() && self.home.queue.has_due() {
                     self.notify_outside_turn();
                 }
                 true
