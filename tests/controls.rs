@@ -100,7 +100,7 @@ fn a_task_resumed_in_the_turn_that_paused_it_keeps_its_place_whatever_was_cancel
     let controls: Rc<RefCell<Vec<_>>> = Rc::default();
     let others = controls.clone();
     handle.spawn(async move {
-        let controls: &Vec<loopline::Control> = &others.borrow();
+        let controls: &Vec<Control> = &others.borrow();
         assert!(controls[0].pause() && controls[2].cancel() && controls[0].resume());
     });
     for name in ["a", "b", "c"] {
