@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use loopline::callback::Next;
 use loopline::time::Timer;
-use loopline::{JoinError, JoinHandle, PanicPolicy, RunError};
-use support::{built, closes_clean, event_loop};
+use loopline::{JoinError, JoinHandle, PanicPolicy, RunError, closing};
+use support::{built, closes_clean, event_loop, shuts_down};
 
 /// Panics with a value whose type is not known to be diverging.
 fn explode<T>(payload: impl Any + Send) -> T {
@@ -104,6 +104,26 @@ fn the_unwind_policy_carries_a_panic_out_of_the_run_and_the_loop_goes_on_after_i
     event_loop.turn(&mut count, Duration::ZERO).unwrap();
     drop(late);
     closes_clean(event_loop);
+}
+
+// contract 39
+#[test]
+fn the_unwind_policy_carries_a_panic_out_of_a_shutdown() {
+    let built = || built::<u32>(|b| b.panic_policy(PanicPolicy::Unwind));
+    // One of before it, as out of any run.
+    let mut event_loop = built();
+    let late = failing(event_loop.handle(), "late");
+    event_loop.turn(&mut 0, Duration::ZERO).unwrap();
+    drop(late);
+    assert_eq!(unwound(|| shuts_down(event_loop, &mut 0, Duration::ZERO)), "late");
+    // One of an item that was asked to end.
+    let event_loop = built();
+    event_loop.handle().spawn(async {
+        closing().await;
+        explode::<()>(String::from("while closing"))
+    });
+    let grace = Duration::from_secs(60);
+    assert_eq!(unwound(|| shuts_down(event_loop, &mut 0, grace)), "while closing");
 }
 
 // contract 39

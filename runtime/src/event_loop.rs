@@ -284,7 +284,9 @@ impl<S: 'static> EventLoop<S> {
     /// fails; what was left has been cancelled all the same.
     #[track_caller]
     pub fn shutdown(mut self, state: &mut S, grace: Duration) -> Result<Vec<Straggler>, RunError> {
-        self.shared.stop.set(false);
+        if !self.shared.has_panic() {
+            self.shared.stop.set(false);
+        }
         let handle = self.handle();
         self.run_until(state, handle.shutdown(grace))
     }

@@ -50,6 +50,11 @@ impl Shared {
         }
     }
 
+    /// Whether one is kept, for which the loop was asked to stop.
+    pub(crate) fn has_panic(&self) -> bool {
+        self.panicked.borrow().is_some()
+    }
+
     /// Drops what was kept, at the loop's end.
     pub(crate) fn forget_panic(&self) {
         if let Some(payload) = self.panicked.take() {
