@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use loopline::callback::{self, Next};
 use loopline::time::{Tick, Timer, sleep};
 use loopline::{Clock, Control, Handle, Turn, yield_now};
-use support::{built, closes_clean, event_loop, paused, scaled};
+use support::{built, closes_clean, ends_with_items, event_loop, paused, scaled};
 
 /// A task that wakes itself at each poll, until told to end.
 fn storm(handle: Handle<()>, end: &Rc<Cell<bool>>) {
@@ -394,4 +394,33 @@ fn a_timer_waits_for_one_slow_poll_of_a_busy_task_and_not_for_sixty_four() {
         busy.control()
     });
     assert!(late <= 2 * 128, "{late}");
+}
+
+/// Takes a fiftieth of a turn's share of time.
+fn brief_call() {
+    let end = Instant::now() + Duration::from_micros(1);
+    while Instant::now() < end {}
+}
+
+// contract 25
+#[test]
+fn busy_callbacks_alike_are_called_alike_often_wherever_they_stand_in_a_round() {
+    let mut event_loop = event_loop::<[u32; 5]>();
+    let handle = event_loop.handle();
+    for me in 0..5 {
+        let busy = move |(), _source: &mut _, calls: &mut [u32; 5]| {
+            brief_call();
+            calls[me] += 1;
+            if calls.iter().sum::<u32>() == 20_000 {
+                handle.stop();
+            }
+            Next::Keep
+        };
+        let _runs_on = handle.insert(futures::stream::repeat(()), busy).unwrap();
+    }
+    let mut calls = [0; 5];
+    event_loop.run(&mut calls).unwrap();
+    let (least, most) = (calls.iter().min().unwrap(), calls.iter().max().unwrap());
+    assert!(*most <= 3 * least, "{calls:?}");
+    ends_with_items(event_loop, 5);
 }

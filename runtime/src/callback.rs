@@ -38,9 +38,10 @@ pub use crate::phase::{
     AfterPark, BeforePark, Idle, IdleTime, after_park, before_park, idle, idle_once,
 };
 
+use crate::clock::Nanos;
 use crate::current::with_current;
 use crate::shared::Shared;
-use crate::turn::should_yield;
+use crate::turn::leaves_rest;
 
 /// What a callback wants next.
 ///
@@ -86,7 +87,7 @@ pub(crate) struct ForEach<Src, F, S> {
 /// Nothing in it is pinned: the source is Unpin, the closure is only called.
 impl<Src, F, S> Unpin for ForEach<Src, F, S> {}
 
-/// After how many events of one poll the clock is read, to see whether the turn has had its share; then after
+/// After how many events of one poll the clock is read, to see whether it has used a turn's share; then after
 /// twice as many, and so on. A turn counts polls, and one of these may be the work of 128 slow callbacks.
 const FIRST_LOOK: u32 = 8;
 
@@ -125,6 +126,7 @@ where
             unreachable!("a task is not polled after it gave its output");
         };
         let (mut told, mut look) = (0, self.events.min(FIRST_LOOK));
+        let mut since = None;
         loop {
             let Some(event) = ready!(Pin::new(&mut *source).poll_next(cx)) else {
                 return Poll::Ready(take(&mut self.source));
@@ -136,7 +138,7 @@ where
             }
             told += 1;
             if told == look {
-                if is_enough(shared, told, self.events) {
+                if is_enough(shared, told, self.events, &mut since) {
                     break;
                 }
                 look = told.saturating_mul(2).min(self.events);
@@ -152,8 +154,8 @@ where
 /// Whether a poll that has told so many events leaves the rest of those it may tell for the next round.
 #[cold]
 #[inline(never)]
-fn is_enough(shared: &Shared, told: u32, most: u32) -> bool {
-    should_yield(shared) || told == most
+fn is_enough(shared: &Shared, told: u32, most: u32, since: &mut Option<Nanos>) -> bool {
+    leaves_rest(shared, since) || told == most
 }
 
 fn take<Src>(source: &mut Option<Src>) -> Src {

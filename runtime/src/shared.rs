@@ -118,6 +118,8 @@ pub(crate) struct Shared {
     pub(crate) last_check: Cell<Nanos>,
     /// Set when an item was told that the turn has had its share: see `turn::should_yield`.
     pub(crate) over: Cell<bool>,
+    /// The last look at the clock in a turn, whoever took it: see `turn::leaves_rest`.
+    pub(crate) looked: Cell<Nanos>,
     pub(crate) remotes: Remotes,
     /// Says what runs, if there is a watchdog.
     pub(crate) watch: Option<Watch>,
@@ -225,6 +227,7 @@ impl Shared {
             pace: Cell::new(pace),
             last_check: Cell::new(0),
             over: Cell::new(false),
+            looked: Cell::new(0),
             remotes: Remotes::default(),
             watch: parts.watch,
             outside: Arc::new(()),

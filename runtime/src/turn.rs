@@ -7,7 +7,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-pub(crate) use self::run::{PLAIN, TIMED, WATCHED, should_yield};
+pub(crate) use self::run::{PLAIN, TIMED, WATCHED, leaves_rest, should_yield};
 use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
 use crate::phases::Phase;

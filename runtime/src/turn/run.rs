@@ -39,6 +39,7 @@ pub(crate) static TIMED: Ways = Ways { rounds: run_timed, alone: poll_alone_watc
 #[inline(never)] // a loop of its own: it needs all registers
 fn run_rounds(shared: &Shared, root: &mut Root<'_>, began: Nanos, witness: impl Witness) {
     shared.last_check.set(began);
+    shared.looked.set(began);
     shared.over.set(false);
     let queue = &shared.home.queue;
     let mut batches = Batches { ran: 0, size: shared.pace.get().min(shared.config.turn_items) };
@@ -125,6 +126,7 @@ fn run_timed(shared: &Shared, root: &mut Root<'_>, began: Nanos) {
         let limit = shared.config.slow_items;
         let item =
             limit.and_then(|_| shared.item_in(slot)).map(|item| Straggler::of(item.header()));
+        shared.looked.set(before);
         let done = poll_alone_watched(shared, root, &entry);
         let after = shared.clock.read();
         let took = after.saturating_sub(before);
@@ -176,6 +178,7 @@ fn turn_is_over(shared: &Shared, began: Nanos, ran: usize, batch: usize) -> bool
         return false;
     }
     let now = shared.clock.read();
+    shared.looked.set(now);
     let took = now.saturating_sub(shared.last_check.replace(now));
     raise(&shared.counters.longest_item, took);
     set_pace(shared, took / batch as u64);
@@ -208,13 +211,26 @@ pub(crate) fn should_yield(shared: &Shared) -> bool {
         // As in `turn_is_over`.
         return false;
     }
-    let share = shared.config.turn_time;
-    let over = has_used(shared, shared.clock.now(), shared.clock.read(), share);
+    let now = shared.clock.read();
+    shared.looked.set(now);
+    let over = has_used(shared, shared.clock.now(), now, shared.config.turn_time);
     if over {
         // Or the item would be run again, and yield again, until the next check.
         shared.over.set(true);
     }
     over
+}
+
+/// Whether the callback that runs leaves the rest of its events for the next round: in a turn that has had its
+/// share, if it has used as much alone, or a timer is due. So those behind it in a round get no fewer than it.
+/// `since`: when it began, or somewhat before, once it has asked.
+pub(crate) fn leaves_rest(shared: &Shared, since: &mut Option<Nanos>) -> bool {
+    let since = *since.get_or_insert(shared.looked.get());
+    if !should_yield(shared) {
+        return false;
+    }
+    let now = shared.looked.get();
+    now.saturating_sub(since) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
 }
 
 /// A poll of 128 operations may have taken long: a turn counts polls, and looks at the clock every 64.
