@@ -260,3 +260,30 @@ fn a_future_that_is_ready_at_once_takes_one_turn_and_runs_no_more_than_its_round
     assert_eq!((handle.stats().turns, handle.stats().items_run), (1, 1));
     closes_clean(event_loop);
 }
+
+#[test]
+fn a_future_waits_for_what_was_queued_before_it_also_after_a_run_that_was_stopped() {
+    let mut event_loop = event_loop::<Vec<u32>>();
+    let handle = event_loop.handle();
+    let mut log = Vec::new();
+    for before in [0, 3] {
+        let note = move |n| handle.spawn(async move { handle.with(|log| log.push(n)) });
+        // It is queued when it ends.
+        let stopped = event_loop.run_until(&mut log, async {
+            handle.stop();
+            loop {
+                yield_now().await;
+            }
+        });
+        assert!(matches!(stopped, Err(RunError::Stopped)));
+        for n in 0..before {
+            drop(note(n));
+        }
+        drop(note(7));
+        event_loop.run_until(&mut log, async { handle.with(|log| log.push(8)) }).unwrap();
+        drop(note(9));
+        event_loop.run(&mut log).unwrap();
+    }
+    assert_eq!(log, [7, 8, 9, 0, 1, 2, 7, 8, 9]);
+    closes_clean(event_loop);
+}

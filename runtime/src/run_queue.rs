@@ -5,9 +5,9 @@
 //! queueing allocates nothing and lanes cost two words each. `wake` talks to it at home, the turn
 //! pops from it, `task` allocates and frees slots.
 //!
-//! Invariant (Listed Once): a slot is in at most one list, and exactly while `LISTED` is set. Slots
-//! leave a list only at its head, so a slot that was freed, paused or run out of turn while listed
-//! stays in the list as a *stale entry* until it is popped; a freed one joins the free list only then.
+//! Invariant (Listed Once): a slot is in at most one list, and exactly while `LISTED` is set. Slots leave a
+//! list only at its head (but for the root future's, before its next use), so a slot that was freed, paused or
+//! run out of turn while listed is a *stale entry* until it is popped; a freed one joins the free list only then.
 //!
 //! Nothing is counted: something is due if a list still has an entry once the stale ones at its head
 //! were dropped.
@@ -139,6 +139,7 @@ impl<T: Default> RunQueue<T> {
             // Of one that was forgotten, and was never freed.
             self.retire(slot, cell);
         }
+        self.forget_entry(slot, cell);
         cell.state.set(cell.state.get() | LIVE);
     }
 

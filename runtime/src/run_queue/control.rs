@@ -1,7 +1,7 @@
 //! Pausing, resuming and cancelling: what changes an item's state besides waking it.
 
-use super::RunQueue;
-use super::slot::{CANCEL, ESCAPED, FLAGS, LIVE, PAUSED, Slot, WOKEN};
+use super::slot::{CANCEL, ESCAPED, FLAGS, LISTED, LIVE, PAUSED, Slot, WOKEN};
+use super::{NONE, RunQueue};
 
 impl<T: Default> RunQueue<T> {
     /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
@@ -25,6 +25,30 @@ impl<T: Default> RunQueue<T> {
         if state & WOKEN != 0 {
             self.enlist(cell, slot);
         }
+    }
+
+    /// Takes the stale entry that an earlier root future left, if it did, out of the queue: the next one would run
+    /// in its place, before what was queued before it. Of a run that was stopped, so the way there may be long.
+    pub(super) fn forget_entry(&self, root: u32, cell: &Slot<T>) {
+        if cell.state.get() & LISTED == 0 {
+            return;
+        }
+        let list = &self.first.queue;
+        let (mut before, mut slot) = (NONE, list.head.get());
+        while slot != root {
+            let Some(other) = self.slots.get(slot) else { return };
+            (before, slot) = (slot, other.next.get());
+        }
+        match self.slots.get(before) {
+            Some(other) => other.next.set(cell.next.get()),
+            None => list.head.set(cell.next.get()),
+        }
+        for end in [&list.tail, &list.last] {
+            if end.get() == root {
+                end.set(before);
+            }
+        }
+        cell.state.set(cell.state.get() & !LISTED);
     }
 
     /// Asks that the item end as its poll returns.

@@ -229,7 +229,11 @@ impl Model {
     }
 
     fn begin(&mut self, slot: u32, generation: u32) {
-        assert!(!self.listed(slot) || slot == ROOT, "slot {slot} given out while listed");
+        if slot == ROOT {
+            // That of an earlier run may be listed still.
+            [&mut self.round, &mut self.queue].into_iter().for_each(|l| l.retain(|s| *s != ROOT));
+        }
+        assert!(!self.listed(slot), "slot {slot} given out while listed");
         assert_eq!(generation, self.generations.get(&slot).copied().unwrap_or(0));
         assert!(self.live.insert(slot, generation).is_none(), "slot {slot} given out twice");
         self.free.remove(&slot);
@@ -320,7 +324,7 @@ impl Pair {
         self.model.begin(slot, generation);
         let how = self.below(4);
         match how {
-            // The root future may be listed still, so it is not placed but woken, as `run_until` does.
+            // The root future is not placed but woken, as `run_until` does.
             3 => {}
             _ if slot == ROOT => self.wake(slot, generation),
             0 => self.queue.defer(at(&self.queue, slot)),
