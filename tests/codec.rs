@@ -3,11 +3,12 @@
 
 mod support;
 
-use asynchronous_codec::{Framed, LengthCodec, LinesCodec};
+use asynchronous_codec::{Framed, FramedRead, LengthCodec, LinesCodec};
 use futures::{SinkExt, TryStreamExt};
+use loopline::callback::Next;
 use loopline::net::{TcpListener, TcpStream};
 use loopline::{join, try_join};
-use support::{block_on, scaled};
+use support::{block_on, closes_clean, event_loop, scaled};
 
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -57,4 +58,27 @@ fn lines_come_one_by_one_however_they_were_sent() {
         };
         join!(sending, reading);
     });
+}
+
+/// The guide says so; should this fail, the codec ends by itself there, and the guide need not.
+#[test]
+fn a_frame_that_is_cut_short_is_an_error_again_and_again_until_the_callback_stops() {
+    let mut event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    let mut errors = 0;
+    let reading = async {
+        let (near, far) = pair().await;
+        near.write_all(&[0, 0, 0, 0, 0, 0, 0, 9, 1]).await.unwrap();
+        near.shutdown().await.unwrap();
+        let frames = FramedRead::new(far, LengthCodec);
+        let inserted = handle.insert(frames, |frame, _frames, errors: &mut u32| {
+            assert!(frame.is_err());
+            *errors += 1;
+            if *errors < 100 { Next::Keep } else { Next::Stop }
+        });
+        assert!(inserted.unwrap().await.is_ok());
+    };
+    event_loop.run_until(&mut errors, reading).unwrap();
+    assert_eq!(errors, 100);
+    closes_clean(event_loop);
 }

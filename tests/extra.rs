@@ -4,13 +4,16 @@
 mod support;
 
 use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use loopline::callback::channel;
+use loopline::callback::{Next, channel};
 use loopline::extra::io::{BufReader, copy};
 use loopline::extra::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future, stream,
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future, stream,
 };
 use loopline::net::{TcpListener, TcpStream};
 use loopline::task::consume_budget;
@@ -126,5 +129,41 @@ fn leaves_inside_keep_the_budget() {
     event_loop.run(&mut ()).unwrap();
     // 2,561 operations, 128 a poll.
     assert_eq!(others.get(), 20 + 1);
+    closes_clean(event_loop);
+}
+
+/// A connection that breaks within a line.
+struct Breaks {
+    gave: bool,
+}
+
+impl AsyncRead for Breaks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if std::mem::replace(&mut self.gave, true) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        buf[..2].copy_from_slice(b"li");
+        Poll::Ready(Ok(2))
+    }
+}
+
+/// The guide says so; should this fail, futures-lite is mended, and the guide need not.
+#[test]
+fn lines_of_a_connection_that_breaks_within_one_panic_in_a_debug_build() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let lines = BufReader::new(Breaks { gave: false }).lines();
+    let callback = handle
+        .insert(lines, |line, _lines, ()| {
+            assert_eq!(line.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            Next::Stop
+        })
+        .unwrap();
+    let ended = event_loop.block_on(callback).unwrap();
+    assert_eq!(ended.is_err(), cfg!(debug_assertions));
     closes_clean(event_loop);
 }
