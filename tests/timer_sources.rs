@@ -214,6 +214,33 @@ fn a_zero_timer_set_again_in_its_callback_fires_in_the_next_turn() {
     closes_clean(event_loop);
 }
 
+#[test]
+fn a_period_that_is_over_was_missed_however_short_it_is() {
+    for (behavior, wanted) in [
+        (MissedTickBehavior::Burst, [(1, 4), (2, 4), (3, 4), (4, 4), (5, 5)]),
+        (MissedTickBehavior::Delay, [(1, 4), (5, 5), (6, 6), (7, 7), (8, 8)]),
+        (MissedTickBehavior::Skip, [(1, 4), (5, 5), (6, 6), (7, 7), (8, 8)]),
+    ] {
+        let (mut event_loop, _handle, start) = start();
+        let ticks = async {
+            let mut timer = Timer::every(MS).missed_tick_behavior(behavior);
+            let mut interval = interval_at(start + MS, MS);
+            interval.set_missed_tick_behavior(behavior);
+            assert!(time::timeout(Duration::ZERO, timer.next()).await.is_err()); // armed
+            time::advance(4 * MS).await;
+            let mut seen = Vec::new();
+            for _ in wanted {
+                let tick = timer.next().await.unwrap();
+                seen.push(((tick.deadline - start).as_millis(), at(start)));
+                assert_eq!(interval.tick().await, tick.deadline, "{behavior:?}");
+            }
+            seen
+        };
+        assert_eq!(event_loop.run_until(&mut Log::new(), ticks).unwrap(), wanted, "{behavior:?}");
+        closes_clean(event_loop);
+    }
+}
+
 // fault 73
 #[test]
 #[should_panic(expected = "the period of a timer must not be zero")]

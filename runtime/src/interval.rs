@@ -11,7 +11,8 @@ use crate::budget;
 use crate::clock::{Nanos, nanos};
 use crate::sleep::Alarm;
 
-/// What a period does when it was looked at more than 5 ms after its deadline.
+/// What a period does when it was looked at more than 5 ms after its deadline, or when the next one had passed
+/// already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissedTickBehavior {
@@ -28,7 +29,8 @@ impl MissedTickBehavior {
     /// Returns the deadline after `deadline`, which fired at `now` and might have been late by `slack`.
     pub(crate) fn next(self, deadline: Nanos, now: Nanos, period: Nanos, slack: Nanos) -> Nanos {
         let regular = deadline.saturating_add(period);
-        if now <= deadline.saturating_add(IN_TIME.saturating_add(slack)) {
+        let in_time = IN_TIME.min(period.saturating_sub(1));
+        if now <= deadline.saturating_add(in_time.saturating_add(slack)) {
             return regular;
         }
         match self {
@@ -39,7 +41,8 @@ impl MissedTickBehavior {
     }
 }
 
-/// Up to this late, a period counts as kept: or the lateness of each wait would add up under `Delay`.
+/// Up to this late, a period counts as kept: or the lateness of each wait would add up under `Delay`. Unless the
+/// next one is due as well, which only `Burst` may fire at once.
 const IN_TIME: Nanos = 5_000_000;
 
 /// Fires at once and then once a period; made by [`interval`] and [`interval_at`].
