@@ -54,5 +54,8 @@ pub mod from_tokio {}
 #[doc = include_str!("guide/from_libuv.md")]
 pub mod from_libuv {}
 
+#[doc = include_str!("guide/from_glib.md")]
+pub mod from_glib {}
+
 #[doc = include_str!("guide/speed.md")]
 pub mod speed {}
