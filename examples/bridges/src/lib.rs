@@ -3,6 +3,8 @@
 //! Here is the page on bridges, so that its examples are compiled and run against the real libraries:
 //! `loopline` itself depends on none of them.
 
+#[cfg(all(feature = "dbus", target_os = "linux"))]
+pub mod dbus;
 #[cfg(feature = "glib")]
 mod glib_context;
 #[cfg(feature = "libuv")]
