@@ -17,7 +17,7 @@ use std::time::Duration;
 use loopline::callback::{self, Next};
 use loopline::io::{FdSource, Interest};
 use loopline::time::{Timer, sleep};
-use loopline::{Control, Handle, yield_now};
+use loopline::{Handle, yield_now};
 use support::guests::{host_once, host_until_quiet, is_readable, poll_readable};
 use support::scaled;
 use support::{TestLoop, built, closes_clean, ends_with_items, event_loop};
@@ -279,72 +279,6 @@ fn while_an_idle_source_waits_the_guest_is_readable_and_not_after_it() {
     let mut count = 0;
     let turns = host_until_quiet(&guest, &mut count);
     assert!(count == 10 && turns >= 10);
-    closes_clean(TestLoop::take_back(guest));
-}
-
-#[test]
-fn streams_around_the_wait_run_in_each_turn_and_once_more_after_items_ran() {
-    let guest = event_loop::<Vec<&str>>().lend();
-    let handle = guest.handle();
-    let before = handle.insert(callback::before_park(), |(), _, log: &mut Vec<&str>| {
-        log.push("flush");
-        Next::Keep
-    });
-    let after = handle.insert(callback::after_park(), |(), _, log: &mut Vec<&str>| {
-        log.push("woke");
-        Next::Keep
-    });
-    let mut log = Vec::new();
-    host_until_quiet(&guest, &mut log);
-    log.clear();
-    handle.defer(|log| log.push("write"));
-    host_until_quiet(&guest, &mut log);
-    // What was written is flushed before the host waits, and then all is quiet.
-    assert_eq!(log, ["flush", "woke", "write", "flush", "woke"]);
-    drop((before.unwrap().cancel(), after.unwrap().cancel()));
-    host_until_quiet(&guest, &mut log);
-    closes_clean(TestLoop::take_back(guest));
-}
-
-/// Keeps a stream that flushes before each wait.
-fn flushes(handle: Handle<Vec<&'static str>>) -> Control {
-    let item = handle.insert(callback::before_park(), |(), _, log: &mut Vec<&str>| {
-        log.push("flush");
-        Next::Keep
-    });
-    item.unwrap().control()
-}
-
-#[test]
-fn what_was_written_before_the_loop_was_a_guest_is_flushed_before_the_host_waits() {
-    let mut event_loop = event_loop::<Vec<&str>>();
-    let (handle, mut log) = (event_loop.handle(), Vec::new());
-    let flushes = flushes(handle);
-    event_loop.turn(&mut log, Duration::ZERO).unwrap();
-    handle.defer(|log| log.push("write"));
-    event_loop.turn(&mut log, Duration::ZERO).unwrap();
-    let guest = event_loop.lend();
-    host_until_quiet(&guest, &mut log);
-    assert_eq!(log.last(), Some(&"flush"), "{log:?}");
-    flushes.cancel();
-    host_until_quiet(&guest, &mut log);
-    closes_clean(TestLoop::take_back(guest));
-}
-
-#[test]
-fn what_was_written_in_a_turn_that_panicked_is_flushed_before_the_host_waits() {
-    let mut guest = event_loop::<Vec<&str>>().lend();
-    let (handle, mut log) = (guest.handle(), Vec::new());
-    let flushes = flushes(handle);
-    host_until_quiet(&guest, &mut log);
-    handle.defer(|log| log.push("write"));
-    let mut turns = guest.until(async { panic!("of the future") });
-    catch_unwind(AssertUnwindSafe(|| turns.turn(&mut log))).unwrap_err();
-    drop(turns);
-    host_until_quiet(&guest, &mut log);
-    assert_eq!(log.last(), Some(&"flush"), "{log:?}");
-    flushes.cancel();
-    host_until_quiet(&guest, &mut log);
     closes_clean(TestLoop::take_back(guest));
 }
 

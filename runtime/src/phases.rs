@@ -29,7 +29,7 @@ pub(crate) struct Phases {
     entries: [RefCell<Entries>; 3],
     /// How many entries of each phase wait now.
     waiting: [Cell<usize>; 3],
-    /// Counts what ran before or after a wait.
+    /// Counts what ran before or after a wait for no other reason.
     pub(crate) around_waits: Cell<u64>,
     /// What the idle phase tells: the next deadline, if there is one.
     pub(crate) idle_until: Cell<Option<Nanos>>,

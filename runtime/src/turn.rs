@@ -324,7 +324,7 @@ fn collect_mail(shared: &Shared) {
 /// Runs the streams that wait for a phase, each in its item, now.
 fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     let queue = &shared.home.queue;
-    let mut ran = 0;
+    let (mut ran, mut woken) = (0, 0);
     let is_own = |slot, waiter: &_| slot != NONE && shared.home.is_waker_of(slot, waiter);
     // The moments around a wait are no news any more when a pause is over. (That there was time is.)
     let may_run =
@@ -335,6 +335,8 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
         // Any other of ours is another item's, of another loop perhaps: that one is queued.
         let own = is_own(slot, &waiter);
         let foreign = !wake::is_ours(&waiter);
+        // Before the foreign one, which does the same.
+        let was_woken = queue.is_woken(slot);
         if !own {
             shared.wake_waiter(waiter);
         }
@@ -344,6 +346,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
         if let Some(entry) = queue.take_out_of_order(slot) {
             let done = (shared.ways.get().alone)(shared, root, &entry);
             ran += 1;
+            woken += u64::from(was_woken);
             if done {
                 // Queued once more, so that the loop does not sleep on the root future's output.
                 queue.wake_any(ROOT);
@@ -353,7 +356,7 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     add(&shared.counters.items_run, ran);
     shared.rest();
     if phase != Phase::Idle {
-        add(&shared.phases.around_waits, ran);
+        add(&shared.phases.around_waits, ran - woken);
     }
 }
 

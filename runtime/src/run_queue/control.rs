@@ -105,4 +105,9 @@ impl<T: Default> RunQueue<T> {
     pub(crate) fn is_paused(&self, slot: u32) -> bool {
         self.slots.get(slot).is_some_and(|cell| cell.state.get() & PAUSED != 0)
     }
+
+    /// Whether somebody woke the item, and it did not run since.
+    pub(crate) fn is_woken(&self, slot: u32) -> bool {
+        self.slots.get(slot).is_some_and(|cell| cell.state.get() & WOKEN != 0)
+    }
 }

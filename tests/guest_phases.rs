@@ -1,0 +1,158 @@
+//! Guests whose streams wait for the moments around a wait: each turn has them, and one more follows where
+//! something was written after them.
+#![cfg(all(target_os = "linux", not(loopline_portable_park)))] // where the descriptor tells of timers too
+
+mod support;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use loopline::callback::{self, AfterPark, Next, Stream};
+use loopline::io::{FdSource, Interest, Trigger};
+use loopline::{Control, Handle};
+use support::guests::host_until_quiet;
+use support::{TestLoop, closes_clean, event_loop};
+
+#[test]
+fn streams_around_the_wait_run_in_each_turn_and_once_more_after_items_ran() {
+    let guest = event_loop::<Vec<&str>>().lend();
+    let handle = guest.handle();
+    let before = handle.insert(callback::before_park(), |(), _, log: &mut Vec<&str>| {
+        log.push("flush");
+        Next::Keep
+    });
+    let after = handle.insert(callback::after_park(), |(), _, log: &mut Vec<&str>| {
+        log.push("woke");
+        Next::Keep
+    });
+    let mut log = Vec::new();
+    host_until_quiet(&guest, &mut log);
+    log.clear();
+    handle.defer(|log| log.push("write"));
+    host_until_quiet(&guest, &mut log);
+    // What was written is flushed before the host waits, and then all is quiet.
+    assert_eq!(log, ["flush", "woke", "write", "flush", "woke"]);
+    drop((before.unwrap().cancel(), after.unwrap().cancel()));
+    host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+/// Keeps a stream that flushes before each wait.
+fn flushes(handle: Handle<Vec<&'static str>>) -> Control {
+    let item = handle.insert(callback::before_park(), |(), _, log: &mut Vec<&str>| {
+        log.push("flush");
+        Next::Keep
+    });
+    item.unwrap().control()
+}
+
+#[test]
+fn what_was_written_before_the_loop_was_a_guest_is_flushed_before_the_host_waits() {
+    let mut event_loop = event_loop::<Vec<&str>>();
+    let (handle, mut log) = (event_loop.handle(), Vec::new());
+    let flushes = flushes(handle);
+    event_loop.turn(&mut log, Duration::ZERO).unwrap();
+    handle.defer(|log| log.push("write"));
+    event_loop.turn(&mut log, Duration::ZERO).unwrap();
+    let guest = event_loop.lend();
+    host_until_quiet(&guest, &mut log);
+    assert_eq!(log.last(), Some(&"flush"), "{log:?}");
+    flushes.cancel();
+    host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+/// A connection that is read right after a wait.
+struct Reads {
+    readable: FdSource<UnixStream>,
+    after: AfterPark,
+}
+
+impl Stream for Reads {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        let this = &mut *self;
+        let mut waited = false;
+        while Pin::new(&mut this.after).poll_next(cx).is_ready() {
+            waited = true;
+        }
+        let readable = Pin::new(&mut this.readable).poll_next(cx).is_ready();
+        if waited && readable { Poll::Ready(Some(())) } else { Poll::Pending }
+    }
+}
+
+#[test]
+fn what_was_written_right_after_a_wait_is_flushed_before_the_host_waits() {
+    let guest = event_loop::<Vec<&str>>().lend();
+    let (handle, mut log) = (guest.handle(), Vec::new());
+    let flushes = flushes(handle);
+    let (near, mut far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let readable = FdSource::with_trigger(near, Interest::READABLE, Trigger::Foreign);
+    let source = Reads { readable, after: callback::after_park() };
+    let reads = handle.insert(source, |(), source, log: &mut Vec<&str>| {
+        if source.readable.get_mut().read(&mut [0; 8]).is_ok() {
+            log.push("write");
+        }
+        Next::Keep
+    });
+    let reads = reads.unwrap().control();
+    host_until_quiet(&guest, &mut log);
+    for _ in 0..3 {
+        log.clear();
+        far.write_all(b"x").unwrap();
+        let turns = host_until_quiet(&guest, &mut log);
+        assert!(log.contains(&"write"), "{log:?}");
+        assert_eq!(log.last(), Some(&"flush"), "{log:?}");
+        assert!(turns <= 4, "{turns} turns");
+    }
+    reads.cancel();
+    flushes.cancel();
+    host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+#[test]
+fn a_stream_around_the_wait_that_is_polled_by_a_waker_of_others_leaves_the_guest_quiet() {
+    let guest = event_loop::<usize>().lend();
+    let handle = guest.handle();
+    let mut hooks = futures::stream::SelectAll::new();
+    hooks.push(callback::before_park().map(|()| 1).boxed_local());
+    hooks.push(callback::after_park().map(|()| 1).boxed_local());
+    let hooks = handle.insert(hooks, |one, _, count: &mut usize| {
+        *count += one;
+        Next::Keep
+    });
+    let mut count = 0;
+    host_until_quiet(&guest, &mut count);
+    count = 0;
+    handle.defer(|_| ());
+    let turns = host_until_quiet(&guest, &mut count);
+    assert!((2..=3).contains(&turns) && count >= 2, "{turns} turns, {count}");
+    drop(hooks.unwrap().cancel());
+    host_until_quiet(&guest, &mut count);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+#[test]
+fn what_was_written_in_a_turn_that_panicked_is_flushed_before_the_host_waits() {
+    let mut guest = event_loop::<Vec<&str>>().lend();
+    let (handle, mut log) = (guest.handle(), Vec::new());
+    let flushes = flushes(handle);
+    host_until_quiet(&guest, &mut log);
+    handle.defer(|log| log.push("write"));
+    let mut turns = guest.until(async { panic!("of the future") });
+    catch_unwind(AssertUnwindSafe(|| turns.turn(&mut log))).unwrap_err();
+    drop(turns);
+    host_until_quiet(&guest, &mut log);
+    assert_eq!(log.last(), Some(&"flush"), "{log:?}");
+    flushes.cancel();
+    host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
