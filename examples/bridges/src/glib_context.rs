@@ -35,6 +35,8 @@ pub struct GlibContext {
     /// What the context waits for, as it said before the wait.
     polled: Vec<ffi::GPollFD>,
     priority: i32,
+    /// Whether nothing of it had happened, as of the last wait.
+    quiet: bool,
     /// Set from before a wait until after it.
     prepared: bool,
 }
@@ -46,7 +48,7 @@ impl GlibContext {
     ///
     /// If it is another thread's, or descriptors have run out.
     pub fn new(context: &MainContext) -> io::Result<Self> {
-        let fds = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let fds = empty_epoll()?;
         // SAFETY: the context is alive; what is acquired is released in `drop`.
         if unsafe { ffi::g_main_context_acquire(context.to_glib_none().0) } == 0 {
             return Err(io::Error::other("the main context belongs to another thread"));
@@ -55,10 +57,11 @@ impl GlibContext {
             context: context.clone(),
             before: before_park(),
             after: after_park(),
-            fds: FdSource::with_trigger(fds, Interest::READABLE, Trigger::Foreign),
+            fds,
             timer: None,
             polled: Vec::new(),
             priority: 0,
+            quiet: false,
             prepared: false,
         })
     }
@@ -77,7 +80,8 @@ impl GlibContext {
     fn prepare(&mut self) -> Option<Duration> {
         // SAFETY: the context is this thread's.
         unsafe { ffi::g_main_context_prepare(self.as_ptr(), &mut self.priority) };
-        let before: Vec<RawFd> = self.polled.iter().map(|polled| polled.fd).collect();
+        let before = self.polled.iter().map(|polled| polled.fd).filter(|fd| *fd >= 0);
+        let before: Vec<RawFd> = before.collect();
         let mut timeout = -1;
         loop {
             let room = self.polled.len() as i32;
@@ -97,18 +101,22 @@ impl GlibContext {
                 break;
             }
         }
-        self.watch(&before);
+        if !self.watch(&before) {
+            return Some(Duration::ZERO);
+        }
         u64::try_from(timeout).ok().map(Duration::from_millis)
     }
 
     /// Brings what the context waits for into the epoll. Descriptors may have been closed since, and their
-    /// numbers given to others, so each is told anew.
-    fn watch(&self, before: &[RawFd]) {
+    /// numbers given to others, so each is told anew. False: some cannot be waited for.
+    fn watch(&self, before: &[RawFd]) -> bool {
         let epoll = self.fds.get_ref();
         // SAFETY: of this call only; the kernel looks up the number, and refuses one that is closed.
         let borrow = |fd| unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut all = true;
         for (place, polled) in self.polled.iter().enumerate() {
-            if self.polled[..place].iter().any(|other| other.fd == polled.fd) {
+            // `poll` leaves one below zero alone.
+            if polled.fd < 0 || self.polled[..place].iter().any(|other| other.fd == polled.fd) {
                 continue;
             }
             // Two sources may wait for one descriptor.
@@ -116,15 +124,27 @@ impl GlibContext {
             let events = same.fold(0, |events, other| events | other.events);
             let flags = EventFlags::from_bits_truncate(u32::from(events));
             let data = EventData::new_u64(polled.fd as u64);
-            if epoll::modify(epoll, borrow(polled.fd), data, flags) == Err(Errno::NOENT) {
-                // What cannot be polled is not waited for; `check` looks at it after each wait.
-                let _ = epoll::add(epoll, borrow(polled.fd), data, flags);
-            }
+            let told = match epoll::modify(epoll, borrow(polled.fd), data, flags) {
+                Err(Errno::NOENT) => epoll::add(epoll, borrow(polled.fd), data, flags),
+                other => other,
+            };
+            // To `poll`, which GLib is used to, a regular file is always ready; so is one that was closed.
+            all &= told.is_ok();
         }
         for fd in before.iter().filter(|fd| self.polled.iter().all(|polled| polled.fd != **fd)) {
             // Closed already, most likely.
             let _ = epoll::delete(epoll, borrow(*fd));
         }
+        all
+    }
+
+    /// Begins with an empty epoll. One that was closed before it could be taken out stays in the old one for as
+    /// long as there is a duplicate of it, in another process perhaps, and goes on to be told.
+    fn renew(&mut self) -> io::Result<()> {
+        self.quiet = false;
+        self.fds = empty_epoll()?;
+        self.watch(&[]);
+        Ok(())
     }
 
     /// Tells the context what happened. Returns whether something is to be dispatched.
@@ -133,7 +153,7 @@ impl GlibContext {
         // SAFETY: of `g_poll`, which is handed as many entries as there are, and does not wait; of `check`,
         // which reads what `query` wrote and `g_poll` added.
         unsafe {
-            ffi::g_poll(self.polled.as_mut_ptr(), count as u32, 0);
+            self.quiet = ffi::g_poll(self.polled.as_mut_ptr(), count as u32, 0) == 0;
             ffi::g_main_context_check(
                 self.as_ptr(),
                 self.priority,
@@ -142,6 +162,11 @@ impl GlibContext {
             ) != 0
         }
     }
+}
+
+fn empty_epoll() -> io::Result<FdSource<OwnedFd>> {
+    let fds = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    Ok(FdSource::with_trigger(fds, Interest::READABLE, Trigger::Foreign))
 }
 
 impl Stream for GlibContext {
@@ -170,6 +195,11 @@ impl Stream for GlibContext {
         }
         while let Poll::Ready(event) = Pin::new(&mut this.fds).poll_next(cx) {
             match event {
+                Some(Ok(_)) if this.quiet => {
+                    if let Err(error) = this.renew() {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
                 Some(Ok(_)) => {}
                 other => return Poll::Ready(other.map(|event| event.map(drop))),
             }

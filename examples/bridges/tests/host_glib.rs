@@ -5,7 +5,7 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,12 +13,15 @@ use std::thread;
 use std::time::Duration;
 
 use bridges::GlibContext;
-use glib::{ControlFlow, IOCondition, MainContext};
+use glib::{ControlFlow, IOCondition, MainContext, SourceId};
 use loopline::callback::Next;
 use loopline::net::{TcpListener, TcpStream};
-use loopline::time::sleep;
+use loopline::sync::oneshot;
+use loopline::time::{sleep, timeout};
 use loopline::{Control, Handle, StateError};
 use support::{TestLoop, closes_clean, event_loop};
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// The default context, for one test at a time: GLib's functions for one thread put their sources there.
 fn default_context() -> (MainContext, MutexGuard<'static, ()>) {
@@ -141,5 +144,85 @@ fn an_idle_context_costs_no_turns_and_a_busy_one_starves_nobody() {
     assert!(runs.get() > 5, "{} runs", runs.get());
     busy.remove();
     hosted.cancel();
+    closes_clean(event_loop);
+}
+
+/// A source of GLib's for one descriptor, that may be dispatched inside its own dispatch; so GLib does not
+/// wake itself after each, which would hide what is looked at here.
+fn recursing(fd: RawFd, mut call: impl FnMut() -> ControlFlow + 'static) -> SourceId {
+    let id = glib::unix_fd_add_local(fd, IOCondition::IN, move |_, _| call());
+    // SAFETY: the source was just put into the default context, which is this thread's.
+    unsafe {
+        let context = glib::ffi::g_main_context_default();
+        let source = glib::ffi::g_main_context_find_source_by_id(context, id.as_raw());
+        glib::ffi::g_source_set_can_recurse(source, glib::ffi::GTRUE);
+    }
+    id
+}
+
+// contract 16
+#[test]
+fn a_regular_file_is_always_ready_as_it_is_to_glib() {
+    let mut event_loop = event_loop::<()>();
+    let (context, _alone) = default_context();
+    let hosted = host(&event_loop, &context);
+    let file = std::fs::File::open("/proc/self/stat").unwrap();
+    let (done, is_done) = oneshot::channel();
+    let (mut calls, mut done) = (0, Some(done));
+    recursing(file.as_raw_fd(), move || {
+        calls += 1;
+        if calls < 10 {
+            return ControlFlow::Continue;
+        }
+        done.take().unwrap().send(()).unwrap();
+        ControlFlow::Break
+    });
+    event_loop.block_on(async { timeout(SOON, is_done).await.unwrap().unwrap() }).unwrap();
+    hosted.cancel();
+    closes_clean(event_loop);
+}
+
+/// Gives a socket this number, or the next one if another test was faster.
+fn with_number(socket: UnixStream, number: RawFd) -> UnixStream {
+    // SAFETY: takes integers; what it returns is a new descriptor, or refused by `from_raw_fd`.
+    unsafe {
+        let moved = libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number);
+        UnixStream::from_raw_fd(moved)
+    }
+}
+
+// contract 20
+#[test]
+fn a_descriptor_that_was_closed_keeps_nobody_busy_though_a_duplicate_lives() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let (context, _alone) = default_context();
+    let hosted = host(&event_loop, &context);
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let duplicate = near.try_clone().unwrap();
+    let fd = near.as_raw_fd();
+    let source = glib::unix_fd_add_local(fd, IOCondition::IN, |_, _| ControlFlow::Continue);
+    event_loop.block_on(async { sleep(Duration::from_millis(1)).await }).unwrap();
+    source.remove();
+    drop(near);
+    far.write_all(b"x").unwrap();
+    let before = handle.stats().turns;
+    event_loop.block_on(async { sleep(Duration::from_millis(50)).await }).unwrap();
+    let turns = handle.stats().turns - before;
+    assert!(turns <= 10, "{turns} turns while nothing happened");
+    // One that has its number is told of.
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let near = with_number(near, fd);
+    let (done, is_done) = oneshot::channel();
+    let mut done = Some(done);
+    recursing(near.as_raw_fd(), move || {
+        (&near).read_exact(&mut [0]).unwrap();
+        done.take().unwrap().send(()).unwrap();
+        ControlFlow::Break
+    });
+    far.write_all(b"x").unwrap();
+    event_loop.block_on(async { timeout(SOON, is_done).await.unwrap().unwrap() }).unwrap();
+    hosted.cancel();
+    drop(duplicate);
     closes_clean(event_loop);
 }
