@@ -4,18 +4,20 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use loopline::callback::{self, AfterPark, Next, Stream};
-use loopline::io::{FdSource, Interest, Trigger};
+use loopline::io::{FdSource, ForeignLoop, Interest, Trigger};
 use loopline::{Control, Handle};
-use support::guests::host_until_quiet;
+use support::guests::{host_until_quiet, wait_readable};
 use support::{TestLoop, closes_clean, event_loop};
 
 #[test]
@@ -153,6 +155,37 @@ fn what_was_written_in_a_turn_that_panicked_is_flushed_before_the_host_waits() {
     host_until_quiet(&guest, &mut log);
     assert_eq!(log.last(), Some(&"flush"), "{log:?}");
     flushes.cancel();
+    host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+#[test]
+fn a_library_that_the_host_changed_between_two_turns_is_asked_once_its_item_is_woken() {
+    let guest = event_loop::<Vec<&str>>().lend();
+    let (near, _far) = UnixStream::pair().unwrap();
+    let due = Rc::new(Cell::new(None));
+    let (asked, ran) = (due.clone(), due.clone());
+    let library = ForeignLoop::new(near, move |_: &UnixStream| asked.get());
+    let item = guest.handle().insert(library, move |event, _, log: &mut Vec<&str>| {
+        event.unwrap();
+        ran.set(None);
+        log.push("ran");
+        Next::Keep
+    });
+    let (item, mut log) = (item.unwrap().control(), Vec::new());
+    host_until_quiet(&guest, &mut log);
+    for time in [Duration::ZERO, Duration::from_millis(1)] {
+        due.set(Some(time));
+        assert!(item.wake());
+        host_until_quiet(&guest, &mut log);
+        while due.get().is_some() {
+            wait_readable(&guest);
+            guest.turn(&mut log).unwrap();
+        }
+        host_until_quiet(&guest, &mut log);
+    }
+    assert_eq!(log, ["ran", "ran"]);
+    item.cancel();
     host_until_quiet(&guest, &mut log);
     closes_clean(TestLoop::take_back(guest));
 }
