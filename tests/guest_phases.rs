@@ -189,3 +189,25 @@ fn a_library_that_the_host_changed_between_two_turns_is_asked_once_its_item_is_w
     host_until_quiet(&guest, &mut log);
     closes_clean(TestLoop::take_back(guest));
 }
+
+#[test]
+fn a_library_that_wants_to_run_every_so_often_does_so_inside_a_guest() {
+    let guest = event_loop::<u32>().lend();
+    let (near, _far) = UnixStream::pair().unwrap();
+    let library = ForeignLoop::new(near, |_: &UnixStream| Some(Duration::from_millis(1)));
+    let item = guest.handle().insert(library, |event, _, runs: &mut u32| {
+        event.unwrap();
+        *runs += 1;
+        if *runs == 10 { Next::Stop } else { Next::Keep }
+    });
+    let (mut runs, mut turns) = (0, 0);
+    while runs < 10 && turns < 1_000 {
+        wait_readable(&guest);
+        guest.turn(&mut runs).unwrap();
+        turns += 1;
+    }
+    assert!(turns <= 60, "{turns} turns for {runs} runs");
+    assert!(item.unwrap().is_finished());
+    host_until_quiet(&guest, &mut runs);
+    closes_clean(TestLoop::take_back(guest));
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use loopline_runtime::callback::{BeforePark, before_park};
-use loopline_runtime::time::Timer;
+use loopline_runtime::time::{Timer, now};
 
 use super::{FdSource, Interest, Trigger};
 
@@ -97,6 +97,12 @@ impl<T: AsFd, F: FnMut(&T) -> Option<Duration>> ForeignLoop<T, F> {
                 return Poll::Ready(());
             }
             Some(timeout) => match &mut self.timer {
+                // The wait that it was asked for is over: a guest's was the host's, which has just ended.
+                Some(timer) if timer.deadline().is_some_and(|due| due <= now()) => {
+                    self.timer = None;
+                    cx.waker().wake_by_ref();
+                    return Poll::Ready(());
+                }
                 Some(timer) => timer.set_after(timeout),
                 none => *none = Some(Timer::after(timeout)),
             },
