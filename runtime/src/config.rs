@@ -19,8 +19,9 @@ pub enum PanicPolicy {
     /// Prints, and stops the run as [`Handle::stop`](crate::Handle::stop) does.
     Stop,
     /// Prints, and unwinds out of the run or the turn, once that turn is done: what calloop does, and what a
-    /// test wants, in which a callback asserts something. One of between two turns unwinds out of the next; one
-    /// that comes as the loop is dropped is only printed, as is a second one of the same turn.
+    /// test wants, in which a callback asserts something. One of between two turns unwinds out of the next, as
+    /// does one of a turn that the future panicked in for which the loop runs. One that comes as the loop is
+    /// dropped is only printed, and so is a second one of the same turn.
     Unwind,
     /// Prints, and aborts the process.
     Abort,
