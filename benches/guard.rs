@@ -21,7 +21,7 @@ use std::cell::{Cell, RefCell};
 use futures::Stream;
 use loopline::callback::Next;
 use loopline::sync::{Mutex, mpsc, oneshot};
-use loopline::time::{Sleep, sleep_until};
+use loopline::time::{Sleep, Timer, sleep, sleep_until};
 use support::{Suite, yield_once};
 
 /// A task is spawned, runs, and its output is awaited, one after the other.
@@ -153,6 +153,46 @@ async fn timer(operations: usize) {
     }
 }
 
+/// A task is spawned, and cancelled before its first turn.
+async fn cancelled(operations: usize) {
+    for n in 0..operations {
+        loopline::spawn(async move { black_box(n) }).cancel();
+        if n % 64 == 63 {
+            yield_once().await;
+        }
+    }
+}
+
+/// A turn in which one timer fires. Time is paused, so nothing waits.
+async fn timer_turn(operations: usize) {
+    loopline::time::pause();
+    for _ in 0..operations {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A timer gets a callback, and is cancelled before its first turn. The deadline is known, as in `timer`.
+fn timer_source(suite: &Suite, operations: usize) {
+    let mut event_loop = suite.event_loop::<usize>();
+    let handle = event_loop.handle();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let driver = async {
+        for n in 0..operations {
+            let inserted = handle.insert(Timer::at(deadline), |_, _, fired| {
+                *fired += 1;
+                Next::Keep
+            });
+            inserted.expect("the loop is there").cancel();
+            if n % 64 == 63 {
+                yield_once().await;
+            }
+        }
+    };
+    let mut fired = 0;
+    event_loop.run_until(&mut fired, driver).expect("nothing stops the loop");
+    assert_eq!(fired, 0);
+}
+
 /// A source without a descriptor, and the end that makes its events.
 #[derive(Clone, Default)]
 struct Source(Rc<(Cell<usize>, RefCell<Option<Waker>>)>);
@@ -241,6 +281,9 @@ fn main() {
     case!("oneshot", one_answer);
     case!("mutex", mutex);
     case!("timer", timer);
+    case!("cancelled", cancelled);
+    case!("timer_turn", timer_turn);
+    suite.case("timer_source", 100_000, |n| support::timed(|| timer_source(&suite, n)));
     suite.case("callback", 96_000, |n| support::timed(|| dispatch(&suite, n, true)));
     suite.case("task", 96_000, |n| support::timed(|| dispatch(&suite, n, false)));
 }

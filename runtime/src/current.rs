@@ -14,7 +14,14 @@ thread_local! {
     /// The loop whose turn runs on this thread, innermost.
     static CURRENT: Scoped<Shared> = const { Scoped::new() };
     /// The loops of this thread, for handles used outside a turn.
-    static LOOPS: RefCell<Vec<(u64, Weak<Shared>)>> = const { RefCell::new(Vec::new()) };
+    static LOOPS: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A loop of this thread, and what it is found by.
+struct Known {
+    id: u64,
+    number: u16,
+    shared: Weak<Shared>,
 }
 
 /// Calls `f` with the loop whose turn runs on this thread.
@@ -32,9 +39,18 @@ pub(crate) fn loop_runs_here() -> bool {
 /// Calls `f` with the loop of that id if it lives on this thread.
 #[inline]
 pub(crate) fn with_loop<R>(id: u64, f: impl FnOnce(Option<&Shared>) -> R) -> R {
-    with_current(|current| match current {
-        Some(shared) if shared.id == id => f(Some(shared)),
-        _ => f(find_loop(id).as_deref()),
+    with_current(|current| {
+        // One call of `f`, so that it becomes part of its caller: what is inserted is then written to where it
+        // stays, and not moved there.
+        let found;
+        let shared = match current {
+            Some(shared) if shared.id == id => Some(shared),
+            _ => {
+                found = find_loop(id);
+                found.as_deref()
+            }
+        };
+        f(shared)
     })
 }
 
@@ -50,23 +66,23 @@ pub(crate) fn in_turn_of<R>(id: u64, f: impl FnOnce(&Shared) -> R) -> Option<R> 
 /// all below the id of this one.
 #[inline]
 pub(crate) fn with_owner<R>(number: u16, item: TaskId, f: impl FnOnce(Option<&Shared>) -> R) -> R {
-    let owns = |shared: &Shared| shared.number() == number && item.0 > shared.id;
+    let owns = |its_number, id| its_number == number && item.0 > id;
     with_current(|current| match current {
-        Some(shared) if owns(shared) => f(Some(shared)),
-        _ => f(find(|_, shared| owns(shared)).as_deref()),
+        Some(shared) if owns(shared.number(), shared.id) => f(Some(shared)),
+        _ => f(find(|known| owns(known.number, known.id)).as_deref()),
     })
 }
 
 /// Looks a loop up that is not in its turn, or not the innermost.
 fn find_loop(id: u64) -> Option<Rc<Shared>> {
-    find(|known, _| known == id)
+    find(|known| known.id == id)
 }
 
-fn find(is_it: impl Fn(u64, &Shared) -> bool) -> Option<Rc<Shared>> {
+fn find(is_it: impl Fn(&Known) -> bool) -> Option<Rc<Shared>> {
+    // Of loops of one number at most one lives.
     let found = LOOPS.try_with(|loops| {
         let loops = loops.borrow();
-        let mut living = loops.iter().filter_map(|(id, weak)| Some((*id, weak.upgrade()?)));
-        living.find(|(id, shared)| is_it(*id, shared)).map(|(_, shared)| shared)
+        loops.iter().filter(|known| is_it(known)).find_map(|known| known.shared.upgrade())
     });
     // An error: this thread's locals are being destroyed. What is not in its turn then, is gone.
     found.ok().flatten()
@@ -76,13 +92,14 @@ fn find(is_it: impl Fn(u64, &Shared) -> bool) -> Option<Rc<Shared>> {
 pub(crate) fn enlist(shared: &Rc<Shared>) {
     // Not reachable from a destructor of a thread-local that outlives LOOPS: then handles of the new
     // loop work inside its turns only.
-    let _ = LOOPS.try_with(|loops| loops.borrow_mut().push((shared.id, Rc::downgrade(shared))));
+    let known = Known { id: shared.id, number: shared.number(), shared: Rc::downgrade(shared) };
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().push(known));
 }
 
 /// Forgets a loop.
 pub(crate) fn delist(id: u64) {
     // As in `enlist`.
-    let _ = LOOPS.try_with(|loops| loops.borrow_mut().retain(|(known, _)| *known != id));
+    let _ = LOOPS.try_with(|loops| loops.borrow_mut().retain(|known| known.id != id));
 }
 
 impl Shared {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::time::Instant;
 
@@ -372,21 +373,26 @@ impl<S: 'static> ItemBuilder<S> {
         Src: Stream + Unpin + 'static,
         F: FnMut(Src::Item, &mut Src, &mut S) -> Next + 'static,
     {
-        // Both stay here until there is a place for them, and then move once: they may be large.
-        let mut parts = Some((source, callback));
+        // Nothing to be dropped until it is known where they go: so they are moved there from where they are, in
+        // their parts.
+        let parts = ManuallyDrop::new((source, callback));
         let inserted = with_loop(self.handle.loop_id, |shared| {
-            let Some(shared) = shared else { return Err(InsertErrorKind::LoopGone) };
-            let place = shared.take_slot(self.meta.lane)?;
-            let Some((source, callback)) = parts.take() else { unreachable!("taken here alone") };
-            let for_each = ForEach::new(source, callback, shared.config.operations);
-            Ok(insert_into(shared, place, for_each, self.meta, Start::NextTurn))
+            let Some(shared) = shared else { return Err((parts, InsertErrorKind::LoopGone)) };
+            match shared.take_slot(self.meta.lane) {
+                Ok(place) => {
+                    let (source, callback) = ManuallyDrop::into_inner(parts);
+                    let for_each = ForEach::new(source, callback, shared.config.operations);
+                    Ok(insert_into(shared, place, for_each, self.meta, Start::NextTurn))
+                }
+                Err(kind) => Err((parts, kind)),
+            }
         });
-        // The callback goes first: a source that is on its way out would leak if that panics.
-        match (inserted, parts.map(|(source, callback)| (drop(callback), source).1)) {
-            (Ok(handle), _) => Ok(handle),
-            (Err(kind), Some(source)) => Err(InsertError::new(source, kind)),
-            (Err(_), None) => unreachable!("they move last"),
-        }
+        inserted.map_err(|(parts, kind)| {
+            let (source, callback) = ManuallyDrop::into_inner(parts);
+            // The callback goes first: a source that is on its way out would leak if that panics.
+            drop(callback);
+            InsertError::new(source, kind)
+        })
     }
 
     fn start<F: Future + 'static>(self, future: F, start: Start) -> JoinHandle<F::Output> {

@@ -24,8 +24,8 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// How far an item is: see the diagram in `task`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far an item is: see the diagram in `task`. In the last two nothing is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(crate) enum State {
     Future,
     Busy,
@@ -155,15 +155,21 @@ impl Header {
         self.state.get() == State::Output
     }
 
-    /// Whether its output was taken.
+    /// Whether nothing is left of it: its output was taken, or it was cancelled.
     #[inline]
-    pub(crate) fn is_spent(&self) -> bool {
-        self.state.get() == State::Spent
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.get() >= State::Cancelled
     }
 
     /// Whether nothing more will happen to it but the output being taken.
     pub(crate) fn is_finished(&self) -> bool {
         matches!(self.state.get(), State::Output | State::Cancelled | State::Spent)
+    }
+
+    /// Whether the end of its handle is nothing to it: nothing is left of it, or nobody waits for what is to come.
+    #[inline]
+    pub(crate) fn can_be_detached(&self) -> bool {
+        self.is_gone() || self.state.get() == State::Future && !self.has_waiter()
     }
 
     /// Whether an item that has no output was cancelled.
@@ -182,6 +188,7 @@ impl Header {
         if self.is_finished() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    #[inline]
     fn has_waiter(&self) -> bool {
         let waiter = self.waiter.take();
         let is_some = waiter.is_some();
@@ -221,7 +228,7 @@ impl Head for Header {
 
     #[inline]
     fn is_hollow(&self) -> bool {
-        self.is_spent() && !self.is_labelled() && !self.has_waiter()
+        self.is_gone() && !self.is_labelled() && !self.has_waiter()
     }
 }
 

@@ -73,9 +73,10 @@ impl Shared {
         meta: Meta,
         start: Start,
     ) -> Counted<Task<F>> {
+        let future = ManuallyDrop::new(future);
         let background = meta.background;
         let id = self.take_id();
-        let task = Task::new(future, id, place.slot, self.number(), meta);
+        let task = Task::new(ManuallyDrop::into_inner(future), id, place.slot, self.number(), meta);
         self.start(place, task::item(task.clone()), background, start);
         task
     }
@@ -246,23 +247,25 @@ impl Shared {
             self.home.queue.request_cancel(slot);
             return true;
         }
-        match self.take_if(slot, id) {
-            Some(taken) => {
-                self.home.queue.withdraw(taken.place);
-                self.end_cancelled(taken);
-                // Whoever awaits it may have been queued, and outside a turn nobody would look. (Inside one
-                // this would drop the entries of paused items, which keep their place if they go on in it.)
-                if !self.in_turn.get() && self.home.queue.has_due() {
-                    self.notify_outside_turn();
-                }
-                true
-            }
-            None => false,
+        let Some(taken) = self.take_if(slot, id) else { return false };
+        self.home.queue.withdraw(taken.place);
+        self.end_taken(taken);
+        // Whoever awaits it may have been queued, and outside a turn nobody would look. (Inside one this would
+        // drop the entries of paused items, which keep their place if they go on in it.)
+        if !self.in_turn.get() && self.home.queue.has_due() {
+            self.notify_outside_turn();
         }
+        true
     }
 
     #[inline(never)] // most polls are not the last
-    fn end_cancelled(&self, Taken { place, item }: Taken<'_>) {
+    fn end_cancelled(&self, taken: Taken<'_>) {
+        self.end_taken(taken);
+    }
+
+    /// Ends an item that was cancelled.
+    #[inline(always)] // measured: calls here are a tenth of what a cancelled task takes
+    fn end_taken(&self, Taken { place, item }: Taken<'_>) {
         self.release(place, item.header());
         // No Recursion: a chain of items whose destructors cancel the next is cut into pieces.
         let depth = self.cancelling.get();
@@ -291,6 +294,7 @@ impl Shared {
     }
 
     /// Drops the future of an item whose slot is free already, then tells its handle.
+    #[inline(always)] // as `end_taken`
     fn drop_cancelled(&self, item: Counted<dyn Item>) {
         let _named = self.watch.as_ref().map(|watch| watch.destroys(item.header()));
         item.cancel();

@@ -165,7 +165,7 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.task.header().is_spent() {
+        if !self.task.header().can_be_detached() {
             self.let_go();
         }
     }
@@ -173,7 +173,7 @@ impl<T> Drop for JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     /// Gives up an output that was not taken.
-    #[inline(never)] // the drop of a handle that was awaited is a comparison
+    #[inline(never)] // the drop of a handle that was awaited, or cancelled, is a comparison
     fn let_go(&self) {
         let header = self.task.header();
         drop(header.take_waiter());
@@ -273,21 +273,25 @@ impl<T> fmt::Debug for Cancelled<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Control {
     id: TaskId,
-    /// Where to look; `id` decides.
-    slot: u32,
-    /// The loop's number: see `current::with_owner`.
-    loop_number: u16,
+    /// Where to look, `id` decides: the slot, and above it the loop's number (see `current::with_owner`). In one
+    /// word, as two words travel in registers.
+    whereabouts: u64,
     /// !Send: the loop is found by way of this thread.
     _thread: PhantomData<*const ()>,
 }
 
 impl Control {
     pub(crate) fn new(loop_number: u16, slot: u32, id: TaskId) -> Self {
-        Self { id, slot, loop_number, _thread: PhantomData }
+        let whereabouts = u64::from(loop_number) << u32::BITS | u64::from(slot);
+        Self { id, whereabouts, _thread: PhantomData }
+    }
+
+    fn slot(self) -> u32 {
+        self.whereabouts as u32
     }
 
     fn with_loop<R>(self, f: impl FnOnce(Option<&Shared>) -> R) -> R {
-        with_owner(self.loop_number, self.id, f)
+        with_owner((self.whereabouts >> u32::BITS) as u16, self.id, f)
     }
 
     /// Returns the item's id.
@@ -299,20 +303,20 @@ impl Control {
     /// Whether the item has ended, or its loop is gone.
     #[must_use]
     pub fn is_finished(self) -> bool {
-        !self.with_loop(|shared| shared.is_some_and(|s| s.holds(self.slot, self.id)))
+        !self.with_loop(|shared| shared.is_some_and(|s| s.holds(self.slot(), self.id)))
     }
 
     /// Cancels the item: at once, or as its poll returns if it is being polled.
     pub fn cancel(self) -> bool {
-        self.with_loop(|shared| shared.is_some_and(|s| s.cancel(self.slot, self.id)))
+        self.with_loop(|shared| shared.is_some_and(|s| s.cancel(self.slot(), self.id)))
     }
 
     /// Has the item polled once more: a source that was changed from outside, through an `Rc` say, looks at
     /// itself again. A paused item is polled once it goes on.
     pub fn wake(self) -> bool {
         self.with_loop(|shared| match shared {
-            Some(shared) if shared.holds(self.slot, self.id) => {
-                shared.home.queue.wake_any(self.slot);
+            Some(shared) if shared.holds(self.slot(), self.id) => {
+                shared.home.queue.wake_any(self.slot());
                 shared.notify_outside_turn();
                 true
             }
@@ -339,15 +343,15 @@ impl Control {
     /// ```
     pub fn set_background(self, background: bool) -> bool {
         self.with_loop(|shared| {
-            shared.is_some_and(|s| s.set_background(self.slot, self.id, background))
+            shared.is_some_and(|s| s.set_background(self.slot(), self.id, background))
         })
     }
 
     /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile.
     pub fn pause(self) -> bool {
         self.with_loop(|shared| match shared {
-            Some(shared) if shared.holds(self.slot, self.id) => {
-                shared.home.queue.pause(self.slot);
+            Some(shared) if shared.holds(self.slot(), self.id) => {
+                shared.home.queue.pause(self.slot());
                 true
             }
             _ => false,
@@ -358,15 +362,17 @@ impl Control {
     #[must_use]
     pub fn is_paused(self) -> bool {
         self.with_loop(|shared| {
-            shared.is_some_and(|s| s.holds(self.slot, self.id) && s.home.queue.is_paused(self.slot))
+            shared.is_some_and(|s| {
+                s.holds(self.slot(), self.id) && s.home.queue.is_paused(self.slot())
+            })
         })
     }
 
     /// Ends a pause: what woke the item meanwhile queues it now.
     pub fn resume(self) -> bool {
         self.with_loop(|shared| match shared {
-            Some(shared) if shared.holds(self.slot, self.id) => {
-                shared.home.queue.resume(self.slot);
+            Some(shared) if shared.holds(self.slot(), self.id) => {
+                shared.home.queue.resume(self.slot());
                 shared.notify_outside_turn();
                 true
             }

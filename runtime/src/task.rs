@@ -58,12 +58,14 @@ unsafe impl<F: Future> Headed for Task<F> {
 impl<F: Future> Task<F> {
     #[inline]
     pub(crate) fn new(future: F, id: TaskId, slot: u32, number: u16, meta: Meta) -> Counted<Self> {
+        // Nothing here would have it dropped, so it need not be kept anywhere on its way.
+        let future = ManuallyDrop::new(future);
         // Written in its parts: to move the whole again would cost as much as all else here.
         let room = Room::<Self>::new();
         let header = Header::new(id, slot, number, meta);
         // SAFETY: Block (see `counted`): the room is aligned and nobody else's; this is a field in it.
         unsafe { (&raw mut (*room.place()).header).write(header) };
-        let body = Body { future: ManuallyDrop::new(future) };
+        let body = Body { future };
         // SAFETY: Block, as above.
         unsafe { (&raw mut (*room.place()).body).write(UnsafeCell::new(body)) };
         // SAFETY: Front: both fields were written, the header with a new count.
