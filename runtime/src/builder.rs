@@ -144,7 +144,8 @@ impl<S: 'static> Builder<S> {
     /// Each time is reported once, and again as it doubles; [`Stats::blocked`](crate::Stats::blocked) counts
     /// them. Time is the system's, whatever the loop's clock is, and does not count while the process is
     /// stopped. It costs a poll four instructions; the thread sleeps while the loop does, and holds up no
-    /// exit.
+    /// exit. On Linux it prints to what standard error was when the loop was made: it has a table of
+    /// descriptors of its own, so that those of the program are not dearer to use.
     ///
     /// # Examples
     ///

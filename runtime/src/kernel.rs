@@ -135,6 +135,19 @@ pub(crate) fn set_timer(timer: &OwnedFd, at: At) -> io::Result<()> {
     check(libc::c_long::from(set)).map(|_| ())
 }
 
+/// Leaves the program's table of descriptors to the other threads: the calling one gets a table of its own,
+/// with standard error in it. The kernel counts each use of a descriptor that threads share. Not known to
+/// kernels before 5.9.
+pub(crate) fn keep_standard_error_only() -> io::Result<()> {
+    let close = |first: RawFd, last: libc::c_uint, flags: libc::c_uint| {
+        // SAFETY: takes three integers and touches no memory of ours. Nothing is closed for another thread:
+        // the first of the two calls makes the table that the second takes descriptors out of.
+        check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })
+    };
+    close(libc::STDERR_FILENO + 1, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE)?;
+    close(libc::STDIN_FILENO, libc::STDOUT_FILENO as libc::c_uint, 0).map(|_| ())
+}
+
 /// Maps a number that is zero in every child that is forked from here, however that is done. `None`: no
 /// such page to be had, before Linux 4.14.
 pub(crate) fn wiped_on_fork() -> Option<&'static AtomicU32> {

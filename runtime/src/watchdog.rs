@@ -68,7 +68,8 @@ impl Watchdog {
     /// Calls `report` instead of printing to standard error.
     ///
     /// It is called on the watchdog's thread, while the loop is blocked: so it cannot reach the loop, and
-    /// must not wait for it. The watchdog of a loop that ended may be about to call it one last time. A
+    /// must not wait for it. It may use the program's descriptors, which the thread then shares; each system call
+    /// on one is dearer for that, as in any program with a second thread. The watchdog of a loop that ended may be about to call it one last time. A
     /// panic in it is dropped.
     pub fn report(mut self, report: impl Fn(&Blocked) + Send + Sync + 'static) -> Self {
         self.report = Some(Arc::new(report));

@@ -25,6 +25,9 @@ impl Guard {
 
     /// The life of the thread.
     pub(super) fn run(self) {
+        if self.watchdog.report.is_none() {
+            leave_descriptors();
+        }
         let step = step_of(self.watchdog.limit);
         let mut watched = Watched::new(self.watchdog.limit, step);
         loop {
@@ -88,6 +91,13 @@ impl Guard {
             drop_payload(payload);
         }
     }
+}
+
+/// Has the loop share its descriptors with one thread less: alone, each of its system calls on one is some
+/// 60 ns cheaper. Where the system cannot do that, they stay shared.
+fn leave_descriptors() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = crate::kernel::keep_standard_error_only();
 }
 
 /// How long the thread waits between two looks. Not below a millisecond: it should cost less than what it
