@@ -8,7 +8,7 @@ mod support;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +18,15 @@ use loopline::io::{FdSource, Interest};
 use loopline::time::{Timer, timeout};
 use net::{soon, with_peer};
 use support::{block_on, closes_clean, ends_with_registrations, event_loop};
+
+/// The two ends of a pipe: what reads, and what writes.
+fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: it writes two numbers.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: they are open, and nobody else's.
+    unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) }
+}
 
 /// A connected pair of Unix sockets that do not block.
 fn sockets() -> (UnixStream, UnixStream) {
@@ -122,6 +131,29 @@ fn a_source_whose_other_end_is_gone_tells_it_once_and_stops_being_ready() {
         assert_eq!(seen.1, 1, "{interest:?}");
         assert!(seen.0 <= 2, "{interest:?}: {} events of a dead descriptor", seen.0);
         closes_clean(event_loop);
+    }
+}
+
+// contract 20
+#[test]
+fn the_end_of_a_pipe_is_told_as_worth_a_read_and_a_write() {
+    use loopline::io::Trigger::{Edge, Foreign, Level, OneShot};
+    for trigger in [Level, Edge, OneShot, Foreign] {
+        let (reader, writer) = pipe();
+        block_on(async {
+            let mut source = FdSource::with_trigger(reader, Interest::READABLE, trigger);
+            assert!(timeout(Duration::from_millis(1), source.next()).await.is_err());
+            drop(writer);
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.readable && event.read_closed, "{event:?}");
+        });
+        let (reader, writer) = pipe();
+        drop(reader);
+        block_on(async {
+            let mut source = FdSource::with_trigger(writer, Interest::WRITABLE, trigger);
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.writable && event.write_closed, "{event:?}");
+        });
     }
 }
 

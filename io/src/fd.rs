@@ -40,9 +40,9 @@ mod trigger;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Readiness {
-    /// A read is worth trying.
+    /// A read is worth trying, if only to see the end.
     pub readable: bool,
-    /// A write is worth trying.
+    /// A write is worth trying, if only to see that nobody reads it.
     pub writable: bool,
     /// The other end sends no more, or the descriptor failed. Told once; what it has sent may be left to read.
     pub read_closed: bool,
@@ -219,15 +219,19 @@ impl<T: AsFd> FdSource<T> {
         let open = Readiness::of(registration.open() & self.interest.set());
         let closed = registration.closed() & self.interest.set();
         // Some ends are told to those alone who wait for priority data.
-        let read_closed = closed.has(Direction::Read) || closed.has(Direction::Priority);
+        let read_closed =
+            !told_read && (closed.has(Direction::Read) || closed.has(Direction::Priority));
+        let write_closed = !told_write && closed.has(Direction::Write);
         // An end that was told is no news, a descriptor at its end stays readable for ever; but there may
         // be more to read before it, as long as reading goes on.
         let more = self.marks.any(Marks::PROGRESS);
         let ready = Readiness {
-            readable: open.readable && (!told_read || more),
-            writable: open.writable && !told_write,
-            read_closed: read_closed && !told_read,
-            write_closed: closed.has(Direction::Write) && !told_write,
+            // A pipe's end is told as that alone, a socket's as something to read too.
+            readable: open.readable && (!told_read || more)
+                || read_closed && self.interest.is_readable(),
+            writable: open.writable && !told_write || write_closed,
+            read_closed,
+            write_closed,
             priority: open.priority && !told_read,
             error: open.error,
         };
@@ -313,11 +317,7 @@ impl<T: AsFd> FdSource<T> {
             return if over { Poll::Ready(None) } else { Poll::Pending };
         }
         let asked = self.refresh()?;
-        if let Some(mut ready) = self.ready().or_else(|| self.left(asked)) {
-            if asked && ready.read_closed && self.interest.is_readable() {
-                // The poller has yet to say again what is there to read, and after its end nobody may ask.
-                ready.readable |= unread(self.get_ref()) != 0;
-            }
+        if let Some(ready) = self.ready().or_else(|| self.left(asked)) {
             self.tell(ready);
             return Poll::Ready(Some(Ok(ready)));
         }
