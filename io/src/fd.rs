@@ -61,10 +61,10 @@ pub struct Readiness {
 /// event.
 ///
 /// The end of a direction is told once. After that more events come as long as bytes are left to read (or,
-/// where the system does not tell that, `try_io` does something, an `Ok(0)` apart). The source ends, and
-/// its item with it, when the end of all it watches was told and nothing is left; by [`Trigger::Edge`] as soon
-/// as the end was told, as who is told must go on to it. So one whose other end is gone does not keep the
-/// loop busy.
+/// where the system does not tell that, `try_io` does something, an `Ok(0)` apart), and one more in which a
+/// read gives none. The source ends, and its item with it, when the end of all it watches was told and nothing
+/// is left; by [`Trigger::Edge`] as soon as the end was told, as who is told must go on to it. So one whose
+/// other end is gone does not keep the loop busy.
 ///
 /// [`FdSource::with_trigger`] makes one whose events come otherwise.
 ///
@@ -184,6 +184,7 @@ impl<T: AsFd> FdSource<T> {
         let nothing = |done: &R| (done as &dyn Any).downcast_ref::<usize>() == Some(&0);
         // A write tells nothing of how much is left to read, and is called for anyway while there is room.
         if interest.is_readable() || !self.interest.is_readable() {
+            self.marks.set(Marks::UNSEEN, false);
             self.marks.set(Marks::PROGRESS, result.as_ref().is_ok_and(|done| !nothing(done)));
         }
         if interest.directions().nth(1).is_some() {
@@ -257,7 +258,13 @@ impl<T: AsFd> FdSource<T> {
         let wanted = self.marks.any(Marks::TOLD_READ) && self.interest.is_readable();
         // By edge nothing is told twice, unless it was asked for.
         let wanted = wanted && (asked || self.trigger != Trigger::Edge);
-        (wanted && unread(self.get_ref()) != 0).then(|| Readiness::of(Direction::Read.into()))
+        if !wanted {
+            return None;
+        }
+        let left = unread(self.get_ref()) != 0;
+        let unseen = self.marks.any(Marks::UNSEEN);
+        self.marks.set(Marks::UNSEEN, left && unseen);
+        (left || unseen).then(|| Readiness::of(Direction::Read.into()))
     }
 
     /// Registers, or has the poller say again what is ready, if nobody told the loop. Returns whether it had
@@ -278,6 +285,8 @@ impl<T: AsFd> FdSource<T> {
     fn tell(&self, event: Readiness) {
         if event.read_closed {
             self.marks.set(Marks::TOLD_READ, true);
+            let again = matches!(self.trigger, Trigger::Level | Trigger::Foreign);
+            self.marks.set(Marks::UNSEEN, again && unread(self.get_ref()) != 0);
         }
         if event.write_closed {
             self.marks.set(Marks::TOLD_WRITE, true);
