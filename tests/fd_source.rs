@@ -8,7 +8,7 @@ mod support;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +18,15 @@ use loopline::io::{FdSource, Interest};
 use loopline::time::{Timer, timeout};
 use net::{soon, with_peer};
 use support::{block_on, closes_clean, ends_with_registrations, event_loop};
+
+/// The two ends of a pipe: what reads, and what writes.
+fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: it writes two numbers.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: they are open, and nobody else's.
+    unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) }
+}
 
 /// A connected pair of Unix sockets that do not block.
 fn sockets() -> (UnixStream, UnixStream) {
@@ -122,6 +131,29 @@ fn a_source_whose_other_end_is_gone_tells_it_once_and_stops_being_ready() {
         assert_eq!(seen.1, 1, "{interest:?}");
         assert!(seen.0 <= 2, "{interest:?}: {} events of a dead descriptor", seen.0);
         closes_clean(event_loop);
+    }
+}
+
+// contract 20
+#[test]
+fn the_end_of_a_pipe_is_told_as_worth_a_read_and_a_write() {
+    use loopline::io::Trigger::{Edge, Foreign, Level, OneShot};
+    for trigger in [Level, Edge, OneShot, Foreign] {
+        let (reader, writer) = pipe();
+        block_on(async {
+            let mut source = FdSource::with_trigger(reader, Interest::READABLE, trigger);
+            assert!(timeout(Duration::from_millis(1), source.next()).await.is_err());
+            drop(writer);
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.readable && event.read_closed, "{event:?}");
+        });
+        let (reader, writer) = pipe();
+        drop(reader);
+        block_on(async {
+            let mut source = FdSource::with_trigger(writer, Interest::WRITABLE, trigger);
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.writable && event.write_closed, "{event:?}");
+        });
     }
 }
 
@@ -330,9 +362,9 @@ fn what_came_with_the_end_is_told_until_it_is_read_whoever_reads_it() {
     let reader = near.try_clone().unwrap();
     far.write_all(b"seven b").unwrap();
     drop(far);
-    let mut event_loop = event_loop::<(Vec<u8>, u32)>();
+    let mut event_loop = event_loop::<(Vec<u8>, u32, u32)>();
     let source = FdSource::new(near, Interest::READABLE);
-    let insert = event_loop.handle().insert(source, move |event, _source, (seen, events)| {
+    let insert = event_loop.handle().insert(source, move |event, _source, (seen, events, ends)| {
         event.unwrap();
         *events += 1;
         if *events != 2 {
@@ -340,12 +372,43 @@ fn what_came_with_the_end_is_told_until_it_is_read_whoever_reads_it() {
             let mut three = [0; 3];
             let n = (&reader).read(&mut three).unwrap();
             seen.extend_from_slice(&three[..n]);
+            *ends += u32::from(n == 0);
         }
         Next::Keep
     });
     drop(insert.unwrap());
-    let mut seen = (Vec::new(), 0);
+    let mut seen = (Vec::new(), 0, 0);
     event_loop.run(&mut seen).unwrap(); // the source ends
-    assert_eq!(seen, (b"seven b".to_vec(), 4));
+    assert_eq!(seen, (b"seven b".to_vec(), 5, 1));
     closes_clean(event_loop);
+}
+
+// contract 20
+#[test]
+fn who_reads_by_itself_sees_the_end_that_came_with_the_last_bytes() {
+    use loopline::io::Trigger::{Foreign, Level};
+    for (trigger, interest) in [
+        (Level, Interest::READABLE),
+        (Level, Interest::READABLE | Interest::WRITABLE),
+        (Foreign, Interest::READABLE),
+    ] {
+        let (near, mut far) = sockets();
+        far.write_all(b"last").unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        let mut event_loop = event_loop::<Vec<usize>>();
+        let source = FdSource::with_trigger(near, interest, trigger);
+        let insert = event_loop.handle().insert(source, |event, source, reads: &mut Vec<usize>| {
+            if !event.unwrap().readable {
+                return Next::Keep; // there is room for more as long as the other end reads
+            }
+            reads.push(source.get_ref().read(&mut [0; 64]).unwrap());
+            if reads.last() == Some(&0) { Next::Stop } else { Next::Keep }
+        });
+        let mut reads = Vec::new();
+        let ended = event_loop.run_until(&mut reads, async { soon(insert.unwrap()).await.is_ok() });
+        assert!(ended.unwrap());
+        assert_eq!(reads, [4, 0], "{trigger:?} {interest:?}");
+        drop(far);
+        closes_clean(event_loop);
+    }
 }

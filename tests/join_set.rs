@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use loopline::callback::{Next, Stream};
 use loopline::time::sleep;
-use loopline::{Control, JoinSet, RunError, TaskId, spawn, yield_now};
-use support::{block_on, block_on_paused, closes_clean, event_loop, scaled};
+use loopline::{Control, JoinSet, RunError, TaskId, spawn, spawn_blocking, yield_now};
+use support::{block_on, block_on_paused, built, closes_clean, event_loop, scaled};
 
 type Log<T> = Rc<RefCell<Vec<T>>>;
 
@@ -325,5 +325,66 @@ fn it_behaves_like_a_plain_list_of_ends_whatever_is_done_with_it() {
             }
             assert_eq!(set.len(), running.len() + ended.len());
         }
+    });
+}
+
+#[test]
+fn jobs_of_a_set_are_joined_with_its_tasks_and_a_panic_is_told() {
+    block_on(async {
+        let mut set = JoinSet::new();
+        set.spawn(async { 1 });
+        set.spawn_blocking(|| 2);
+        set.spawn_blocking(|| panic!("in the job"));
+        let (mut sum, mut panics) = (0, 0);
+        while let Some(result) = set.join_next().await {
+            match result {
+                Ok(n) => sum += n,
+                Err(error) => {
+                    assert_eq!(error.into_panic().downcast_ref(), Some(&"in the job"));
+                    panics += 1;
+                }
+            }
+        }
+        assert_eq!((sum, panics), (3, 1));
+    });
+}
+
+#[test]
+fn a_job_of_a_set_that_has_not_begun_never_does_once_the_set_is_dropped() {
+    let mut event_loop = built::<()>(|builder| builder.blocking_threads(1));
+    let (end, gate) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel();
+    let tell = begin.clone();
+    event_loop
+        .block_on(async {
+            let mut set = JoinSet::new();
+            set.spawn_blocking(move || {
+                begin.send("first").unwrap();
+                gate.recv().unwrap_err();
+            });
+            set.spawn_blocking(move || tell.send("second").unwrap());
+            assert_eq!(begun.recv(), Ok("first"));
+            drop(set);
+            drop(end);
+            spawn_blocking(|| ()).await.unwrap(); // behind both
+            begun.recv().unwrap_err();
+        })
+        .unwrap();
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_job_of_a_set_on_a_loop_that_is_gone_is_cancelled() {
+    let handle = {
+        let gone = event_loop::<()>();
+        let handle = gone.handle();
+        closes_clean(gone);
+        handle
+    };
+    block_on(async {
+        let mut set = JoinSet::new();
+        assert!(set.spawn_blocking_on(|| (), handle).is_finished());
+        assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
+        assert!(set.join_next().await.is_none());
     });
 }

@@ -199,4 +199,5 @@ fn the_errors_of_channels_and_locks_become_io_errors() {
     converts::<sync::AcquireError>();
     converts::<sync::TryAcquireError>();
     converts::<sync::TryLockError>();
+    converts::<sync::SetError<Rc<u8>>>();
 }

@@ -40,9 +40,9 @@ mod trigger;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Readiness {
-    /// A read is worth trying.
+    /// A read is worth trying, if only to see the end.
     pub readable: bool,
-    /// A write is worth trying.
+    /// A write is worth trying, if only to see that nobody reads it.
     pub writable: bool,
     /// The other end sends no more, or the descriptor failed. Told once; what it has sent may be left to read.
     pub read_closed: bool,
@@ -61,10 +61,10 @@ pub struct Readiness {
 /// event.
 ///
 /// The end of a direction is told once. After that more events come as long as bytes are left to read (or,
-/// where the system does not tell that, `try_io` does something, an `Ok(0)` apart). The source ends, and
-/// its item with it, when the end of all it watches was told and nothing is left; by [`Trigger::Edge`] as soon
-/// as the end was told, as who is told must go on to it. So one whose other end is gone does not keep the
-/// loop busy.
+/// where the system does not tell that, `try_io` does something, an `Ok(0)` apart), and one more in which a
+/// read gives none. The source ends, and its item with it, when the end of all it watches was told and nothing
+/// is left; by [`Trigger::Edge`] as soon as the end was told, as who is told must go on to it. So one whose
+/// other end is gone does not keep the loop busy.
 ///
 /// [`FdSource::with_trigger`] makes one whose events come otherwise.
 ///
@@ -184,6 +184,7 @@ impl<T: AsFd> FdSource<T> {
         let nothing = |done: &R| (done as &dyn Any).downcast_ref::<usize>() == Some(&0);
         // A write tells nothing of how much is left to read, and is called for anyway while there is room.
         if interest.is_readable() || !self.interest.is_readable() {
+            self.marks.set(Marks::UNSEEN, false);
             self.marks.set(Marks::PROGRESS, result.as_ref().is_ok_and(|done| !nothing(done)));
         }
         if interest.directions().nth(1).is_some() {
@@ -219,15 +220,19 @@ impl<T: AsFd> FdSource<T> {
         let open = Readiness::of(registration.open() & self.interest.set());
         let closed = registration.closed() & self.interest.set();
         // Some ends are told to those alone who wait for priority data.
-        let read_closed = closed.has(Direction::Read) || closed.has(Direction::Priority);
+        let read_closed =
+            !told_read && (closed.has(Direction::Read) || closed.has(Direction::Priority));
+        let write_closed = !told_write && closed.has(Direction::Write);
         // An end that was told is no news, a descriptor at its end stays readable for ever; but there may
         // be more to read before it, as long as reading goes on.
         let more = self.marks.any(Marks::PROGRESS);
         let ready = Readiness {
-            readable: open.readable && (!told_read || more),
-            writable: open.writable && !told_write,
-            read_closed: read_closed && !told_read,
-            write_closed: closed.has(Direction::Write) && !told_write,
+            // A pipe's end is told as that alone, a socket's as something to read too.
+            readable: open.readable && (!told_read || more)
+                || read_closed && self.interest.is_readable(),
+            writable: open.writable && !told_write || write_closed,
+            read_closed,
+            write_closed,
             priority: open.priority && !told_read,
             error: open.error,
         };
@@ -253,7 +258,13 @@ impl<T: AsFd> FdSource<T> {
         let wanted = self.marks.any(Marks::TOLD_READ) && self.interest.is_readable();
         // By edge nothing is told twice, unless it was asked for.
         let wanted = wanted && (asked || self.trigger != Trigger::Edge);
-        (wanted && unread(self.get_ref()) != 0).then(|| Readiness::of(Direction::Read.into()))
+        if !wanted {
+            return None;
+        }
+        let left = unread(self.get_ref()) != 0;
+        let unseen = self.marks.any(Marks::UNSEEN);
+        self.marks.set(Marks::UNSEEN, left && unseen);
+        (left || unseen).then(|| Readiness::of(Direction::Read.into()))
     }
 
     /// Registers, or has the poller say again what is ready, if nobody told the loop. Returns whether it had
@@ -274,6 +285,8 @@ impl<T: AsFd> FdSource<T> {
     fn tell(&self, event: Readiness) {
         if event.read_closed {
             self.marks.set(Marks::TOLD_READ, true);
+            let again = matches!(self.trigger, Trigger::Level | Trigger::Foreign);
+            self.marks.set(Marks::UNSEEN, again && unread(self.get_ref()) != 0);
         }
         if event.write_closed {
             self.marks.set(Marks::TOLD_WRITE, true);
@@ -313,11 +326,7 @@ impl<T: AsFd> FdSource<T> {
             return if over { Poll::Ready(None) } else { Poll::Pending };
         }
         let asked = self.refresh()?;
-        if let Some(mut ready) = self.ready().or_else(|| self.left(asked)) {
-            if asked && ready.read_closed && self.interest.is_readable() {
-                // The poller has yet to say again what is there to read, and after its end nobody may ask.
-                ready.readable |= unread(self.get_ref()) != 0;
-            }
+        if let Some(ready) = self.ready().or_else(|| self.left(asked)) {
             self.tell(ready);
             return Poll::Ready(Some(Ok(ready)));
         }

@@ -99,11 +99,10 @@ where
     }
 }
 
-/// A job that no loop took.
-pub(crate) struct Refused<F, T> {
+/// A job that no loop took, with the future that was to wait for it.
+pub(crate) struct Refused<F, W> {
     f: F,
-    /// `None`: there is no loop.
-    waiting: Option<Waiting<T>>,
+    waiting: W,
     kind: InsertErrorKind,
     meta: Meta,
 }
@@ -113,25 +112,42 @@ pub(crate) fn insert<F, T>(
     shared: Option<&Shared>,
     f: F,
     meta: Meta,
-) -> Result<JoinHandle<T>, Refused<F, T>>
+) -> Result<JoinHandle<T>, Refused<F, Waiting<T>>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let Some(shared) = shared else {
-        return Err(Refused { f, waiting: None, kind: InsertErrorKind::LoopGone, meta });
-    };
+    insert_as(shared, f, meta, |waiting| waiting)
+}
+
+/// As `insert`, with the task's future inside of another one.
+pub(crate) fn insert_as<F, T, W>(
+    shared: Option<&Shared>,
+    f: F,
+    meta: Meta,
+    wrap: impl FnOnce(Waiting<T>) -> W,
+) -> Result<JoinHandle<T>, Refused<F, W>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+    W: Future<Output = T> + 'static,
+{
     let (sender, outcome) = oneshot::channel();
+    let Some(shared) = shared else {
+        // Never polled. No loop has this number.
+        let waiting = wrap(Waiting { outcome, number: 0, loop_id: u64::MAX });
+        return Err(Refused { f, waiting, kind: InsertErrorKind::LoopGone, meta });
+    };
     shared.clock.hold();
     let pool = pool_of(shared);
     let waiting = Waiting { outcome, number: pool.take_number(), loop_id: shared.id };
     let number = waiting.number;
-    match spawn::insert(Some(shared), waiting, meta, Start::Queue) {
+    match spawn::insert(Some(shared), wrap(waiting), meta, Start::Queue) {
         Ok(handle) => {
             pool.submit(number, Box::new(Work { f, outcome: sender }));
             Ok(handle)
         }
-        Err((waiting, kind, meta)) => Err(Refused { f, waiting: Some(waiting), kind, meta }),
+        Err((waiting, kind, meta)) => Err(Refused { f, waiting, kind, meta }),
     }
 }
 
@@ -143,19 +159,16 @@ fn pool_of(shared: &Shared) -> &dyn Jobs {
 
 /// Makes the handle of a job that no loop took: cancelled from the start.
 #[cold]
-pub(crate) fn refused<F, T>(refused: Refused<F, T>) -> JoinHandle<T>
+pub(crate) fn refused<F, W>(refused: Refused<F, W>) -> JoinHandle<W::Output>
 where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
+    F: 'static,
+    W: Future + 'static,
 {
     let Refused { f, waiting, kind, meta } = refused;
     // Never polled: a future, so that a panic of the closure's destructor goes to the handle.
     let future = async move {
         drop(f);
-        match waiting {
-            Some(waiting) => waiting.await,
-            None => std::future::pending().await,
-        }
+        waiting.await
     };
     spawn::refused((future, kind, meta))
 }
@@ -193,7 +206,7 @@ where
 }
 
 /// The task: waits for the outcome, and takes the job back if it is dropped first.
-struct Waiting<T> {
+pub(crate) struct Waiting<T> {
     outcome: Receiver<Result<T, Payload>>,
     /// The job's number in the pool.
     number: u64,

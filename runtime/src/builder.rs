@@ -101,8 +101,8 @@ impl<S: 'static> Builder<S> {
         self
     }
 
-    /// Sets after how many items the clock is read, to see whether the turn is over. Default: 64. At
-    /// least 1.
+    /// Sets after how many items the clock is read, to see whether the turn is over. Where they are slow it is
+    /// read after fewer. Default: 64. At least 1.
     pub fn items_per_check(mut self, items: usize) -> Self {
         self.config.check_every = items.max(1);
         self

@@ -223,8 +223,9 @@ impl<S: 'static> Handle<S> {
         })
     }
 
-    /// Ends `run` after this turn, or after one turn if called before it. Does nothing once the loop
-    /// is gone.
+    /// Ends `run` after this turn, or after one turn if called before it; `run_until` and `shutdown` too, with
+    /// [`RunError::Stopped`](crate::RunError::Stopped). Who drives the turns is told by
+    /// [`Turn::stopped`](crate::Turn::stopped). Does nothing once the loop is gone.
     pub fn stop(self) {
         self.with_shared(|shared| shared.stop());
     }

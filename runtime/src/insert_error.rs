@@ -10,7 +10,7 @@ use crate::fork::Forked;
 pub enum InsertErrorKind {
     /// The event loop was dropped.
     LoopGone,
-    /// The event loop is being dropped and takes no new items.
+    /// The event loop is being shut down or dropped, and takes no new items.
     ShuttingDown,
     /// This process was forked from the one that made the event loop.
     Forked,

@@ -30,6 +30,9 @@ use crate::waiters::wake;
 use crate::waits;
 use crate::wake::copy;
 
+mod blocking;
+mod collect;
+
 /// A set that was larger gives its memory back when it is empty.
 const KEPT: usize = 64;
 
@@ -370,26 +373,6 @@ impl<T> Stream for JoinSet<T> {
 impl<T> Default for JoinSet<T> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Spawns each future, as [`JoinSet::spawn`].
-impl<T: 'static, F: Future<Output = T> + 'static> FromIterator<F> for JoinSet<T> {
-    #[track_caller]
-    fn from_iter<I: IntoIterator<Item = F>>(futures: I) -> Self {
-        let mut set = Self::new();
-        set.extend(futures);
-        set
-    }
-}
-
-/// Spawns each future, as [`JoinSet::spawn`].
-impl<T: 'static, F: Future<Output = T> + 'static> Extend<F> for JoinSet<T> {
-    #[track_caller]
-    fn extend<I: IntoIterator<Item = F>>(&mut self, futures: I) {
-        for future in futures {
-            self.spawn(future);
-        }
     }
 }
 

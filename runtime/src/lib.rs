@@ -22,7 +22,7 @@
 //!         │   PARKED, re-check the inbox, wait here and only here; EINTR retries with the remaining time
 //!         ├── `now` is refreshed; poller events -> readiness -> item numbers (no user code);
 //!         │   then after-park streams, before other user code
-//! collect │   due timers, in (deadline, insertion) order     (no user code)
+//! collect │   due timers, in (deadline, insertion) order     (no user code; foreign wakers are called after all borrows end)
 //!         │   inbox from other threads, bounded              (no user code)
 //!   run   │   rounds: a round is what was queued when it began, FIFO, lane by lane; an item runs at most once
 //!         │   a round. Rounds follow without touching the poller until the queue is empty, or the check every

@@ -20,6 +20,9 @@ impl Marks {
     pub(super) const OVER: u8 = 1 << 5;
     /// Set by an operation that did something (not one that read 0 bytes), cleared by an event.
     pub(super) const PROGRESS: u8 = 1 << 6;
+    /// The end of what is read was told while there was more to read, and no `try_io` has read since: who reads
+    /// past it, until a read gives nothing, has not seen the end.
+    pub(super) const UNSEEN: u8 = 1 << 7;
 
     pub(super) const fn new() -> Self {
         Self(Cell::new(Self::NEW))

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{AcquireError, TryAcquireError, TryLockError};
+use super::{AcquireError, SetError, TryAcquireError, TryLockError};
 use super::{broadcast, mpsc, oneshot, remote, watch};
 
 macro_rules! into_io {
@@ -38,4 +38,5 @@ into_io! {
     impl[] AcquireError;
     impl[] TryAcquireError;
     impl[] TryLockError;
+    impl[T] SetError<T>;
 }
