@@ -45,7 +45,7 @@ impl<'a, S: 'static, F: Future> Until<'a, S, F> {
     pub(super) fn new(guest: &'a mut Guest<S>, future: F) -> Self {
         let guest: &'a Guest<S> = guest;
         let slot = RootSlot::take(guest.shared(), Location::caller());
-        guest.shared().settle_outside_turn();
+        guest.shared().settle();
         Self { guest, slot: Some(slot), future: Some(Box::pin(future)), output: None }
     }
 
