@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Next};
 use loopline::time::{Sleep, sleep};
-use loopline::{Guest, Handle, closing, spawn};
+use loopline::{Guest, Handle, closing, spawn, yield_now};
 use support::{TestLoop, built, closes_clean, event_loop, shuts_down_guest};
 
 fn turns_until_nothing_is_left<S>(guest: &Guest<S>, state: &mut S) {
@@ -220,6 +220,31 @@ fn a_future_of_the_hosts_is_polled_among_the_items_and_may_borrow() {
     assert!(none.is_none() && turn.ran == 0);
     drop(turns);
     assert_eq!(log, ["item", "future", "task"]);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+// contract 35, 57
+#[test]
+fn a_host_that_asks_before_each_wait_may_have_a_future_polled_too() {
+    let mut guest = event_loop::<()>().lend();
+    let deadline = guest.prepare().deadline;
+    let mut turns = guest.until(async {
+        yield_now().await;
+        sleep(Duration::from_millis(2)).await;
+    });
+    assert!(deadline.is_none() && turns.prepare().ready);
+    let (mut waits, mut output) = (0, None);
+    while output.is_none() {
+        let asked = turns.prepare();
+        if !asked.ready {
+            let due = asked.deadline.expect("a sleep");
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            waits += 1;
+        }
+        (_, output) = turns.turn(&mut ()).unwrap();
+    }
+    assert!(waits != 0);
+    drop(turns);
     closes_clean(TestLoop::take_back(guest));
 }
 

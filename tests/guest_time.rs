@@ -10,6 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -144,5 +145,32 @@ fn a_paused_clock_jumps_by_turns_that_have_nothing_else_to_do() {
         host_once(&guest, &mut ());
     }
     host_until_quiet(&guest, &mut ());
+    closes_clean(TestLoop::take_back(guest));
+}
+
+// contract 24, 57
+#[test]
+fn a_job_that_the_host_cancels_holds_a_paused_clock_no_longer() {
+    let guest = paused::<u32>().lend();
+    let handle = guest.handle();
+    let (end, ended) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel();
+    let job = handle.spawn_blocking(move || {
+        begin.send(()).unwrap();
+        let _ = ended.recv();
+    });
+    begun.recv().unwrap();
+    drop(handle.spawn(async move {
+        sleep(Duration::from_secs(3600)).await;
+        handle.with(|count| *count += 1);
+    }));
+    let mut count = 0;
+    host_until_quiet(&guest, &mut count);
+    assert_eq!(count, 0);
+    drop(job.cancel());
+    assert!(is_readable(&guest));
+    host_until_quiet(&guest, &mut count);
+    assert_eq!(count, 1);
+    drop(end);
     closes_clean(TestLoop::take_back(guest));
 }

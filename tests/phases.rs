@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use loopline::callback::{self, Next, Ping, Sender};
 use loopline::time::Timer;
-use loopline::{Handle, yield_now};
+use loopline::{Handle, scope, yield_now};
 use support::{built, closes_clean, event_loop, paused, scaled};
 
 type Log = Vec<String>;
@@ -218,5 +218,54 @@ fn callbacks_in_a_full_lane_keep_their_order_and_let_those_of_another_through() 
         let last = seen.iter().position(|entry| *entry == ('a', 20)).unwrap();
         assert!(last < seen.len() - 1, "the full lane ran first");
     }
+    closes_clean(event_loop);
+}
+
+// contract 16, 20, 42
+#[test]
+fn children_of_scopes_run_in_the_phases_they_wait_for_and_let_the_loop_wait() {
+    let mut event_loop = event_loop::<Log>();
+    let handle = event_loop.handle();
+    let note = move |text: &str| handle.with(|all| log(all, text));
+    let task = handle.spawn(scope(async move |outer| {
+        outer.spawn(async move {
+            let (mut before, mut after) = (callback::before_park(), callback::after_park());
+            scope(async |inner| {
+                inner.spawn(async {
+                    while before.next().await.is_some() {
+                        note("before park");
+                    }
+                });
+                inner.spawn(async {
+                    while after.next().await.is_some() {
+                        note("after park");
+                    }
+                });
+            })
+            .await;
+        });
+    }));
+    let (sender, ping) = fed_from_outside(handle);
+    let mut all = Log::new();
+    for _ in 0..4 {
+        event_loop.turn(&mut all, Duration::ZERO).unwrap();
+    }
+    all.clear();
+    ping.ping();
+    let turn = event_loop.turn(&mut all, Duration::ZERO).unwrap();
+    assert_eq!(all, ["before park", "after park", "ping"]);
+    assert!(!turn.left);
+    all.clear();
+    assert!(!event_loop.turn(&mut all, Duration::ZERO).unwrap().left);
+    assert_eq!(all, ["before park", "after park"]);
+    task.control().pause();
+    all.clear();
+    event_loop.turn(&mut all, Duration::ZERO).unwrap();
+    assert!(all.is_empty(), "the moments around a wait are no news later");
+    task.control().resume();
+    assert!(!event_loop.turn(&mut all, Duration::ZERO).unwrap().left);
+    assert_eq!(all, ["before park", "after park"]);
+    drop((task.cancel(), sender, ping));
+    event_loop.run(&mut all).unwrap();
     closes_clean(event_loop);
 }

@@ -230,6 +230,8 @@ impl<T> Drop for Waiting<T> {
         let job = with_loop(self.loop_id, |shared| {
             let shared = shared?;
             shared.clock.release();
+            // As the end of any hold.
+            shared.notify_outside_turn();
             shared.pool.get()?.take_back(self.number)
         });
         // With no lock held: its destructor is user code.

@@ -126,7 +126,8 @@ impl<S: 'static> Guest<S> {
     ///
     /// # Errors
     ///
-    /// If the poller fails; if no alarm can be set for the next deadline, for want of a descriptor; inside a turn
+    /// If the poller fails; if no alarm can be set for the next deadline, for want of a descriptor, and then the
+    /// descriptor stays readable, so that further turns run what is due; inside a turn
     /// of this loop ([`ResourceBusy`](io::ErrorKind::ResourceBusy)); in a process that was forked since the loop
     /// was made.
     pub fn turn(&self, state: &mut S) -> io::Result<Turn> {

@@ -28,7 +28,7 @@ impl Shared {
             self.reactor.poller().make_room(3);
             // If that fails it is tried again when it is needed, and then the turn says so.
             let _ = self.reactor.make_alarm();
-            self.settle_outside_turn();
+            self.settle();
         } else {
             self.home.number.inbox().set_host(None);
             self.host.error.take();
@@ -38,7 +38,7 @@ impl Shared {
 
     /// Has the host's wait end when there is something to do: called as the loop leaves a turn, parked already,
     /// so that what other threads wake from here on ends the wait by itself.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let host = &self.host;
         if self.reactor.stamp().is_foreign() {
             // Notifier and alarm are the parent's too.
@@ -54,14 +54,9 @@ impl Shared {
             // The alarm can wait for the turn that follows.
             self.home.number.inbox().notify_parked();
         } else if let Err(error) = self.set_alarm(deadline) {
+            // The turn says so, or the next one. That comes at once, and so do those after it: nothing else
+            // would tell the host when it is time.
             host.error.replace(Some(error));
-        }
-    }
-
-    /// As `settle`, where no turn follows that could tell the host of an error.
-    pub(crate) fn settle_outside_turn(&self) {
-        self.settle();
-        if self.host.error.borrow().is_some() {
             self.home.number.inbox().notify_parked();
         }
     }

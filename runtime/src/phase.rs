@@ -48,7 +48,8 @@ impl Place {
         self.bound = bound;
         with_loop(loop_id, |shared| {
             let Some(shared) = shared else { return Poll::Ready(None) };
-            match shared.phases.poll(phase, key, shared.running_slot.get(), cx.waker()) {
+            let (slot, children) = (shared.running_slot.get(), &shared.polled_children);
+            match shared.phases.poll(phase, key, slot, children, cx.waker()) {
                 Ok(()) => {
                     permit.spend();
                     Poll::Ready(Some(told(shared)))
@@ -86,7 +87,9 @@ pub struct BeforePark(Place);
 ///
 /// A source composed of this and others is polled as a whole at that moment. One that takes something
 /// here which [`after_park`] gives back has to return `Pending` until then, whatever else it has: its
-/// other parts are polled again after the wait.
+/// other parts are polled again after the wait. A combinator that wakes itself whenever it has polled all it
+/// has, as futures' `FuturesUnordered` does, keeps the loop from waiting: put such a source into an item, or
+/// a child of a scope, of its own.
 pub fn before_park() -> BeforePark {
     BeforePark(Place::new(Phase::BeforePark))
 }

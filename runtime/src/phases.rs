@@ -4,9 +4,11 @@
 //! most once for each time its stream waited. Finding one takes the same time however many there are.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::task::Waker;
 
 use crate::clock::Nanos;
+use crate::item::TaskId;
 use crate::wake;
 
 pub(crate) use self::entries::Key;
@@ -20,6 +22,16 @@ pub(crate) enum Phase {
     BeforePark,
     AfterPark,
     Idle,
+}
+
+/// In whose poll a stream waits: the item's slot, and the children of scopes inside that, by slot and number.
+pub(crate) type Whose<'a> = (u32, &'a [(u32, TaskId)]);
+
+/// An entry that fired.
+pub(crate) struct Fired {
+    pub(crate) waker: Waker,
+    pub(crate) slot: u32,
+    pub(crate) children: Vec<(u32, TaskId)>,
 }
 
 /// The entries of one loop.
@@ -61,6 +73,7 @@ impl Phases {
         phase: Phase,
         key: Key,
         slot: u32,
+        children: &RefCell<Vec<(u32, TaskId)>>,
         waker: &Waker,
     ) -> Result<(), Option<Waker>> {
         let waker = wake::copy(waker);
@@ -68,11 +81,13 @@ impl Phases {
         let Some(entry) = entries.get(key) else {
             return Err(Some(waker));
         };
-        if std::mem::take(&mut entry.fired) {
+        if mem::take(&mut entry.fired) {
             drop(entries);
             return Ok(());
         }
         entry.slot = slot;
+        entry.children.clear();
+        entry.children.extend_from_slice(&children.borrow());
         let old = entry.waker.replace(waker);
         self.count(phase, old.is_some(), true);
         Err(old)
@@ -90,20 +105,20 @@ impl Phases {
         keys
     }
 
-    /// Fires one entry if it still waits, and if `may_run` does not say of its item's slot and its waker that
-    /// it goes on waiting. Returns the waker and the slot.
+    /// Fires one entry if it still waits, and if `may_run` does not say of whose it is and of its waker that it
+    /// goes on waiting. Returns the waker and whose it is.
     pub(crate) fn fire(
         &self,
         phase: Phase,
         key: Key,
-        may_run: impl FnOnce(u32, &Waker) -> bool,
-    ) -> Option<(Waker, u32)> {
+        may_run: impl FnOnce(Whose<'_>, &Waker) -> bool,
+    ) -> Option<Fired> {
         let mut entries = self.entries[phase as usize].borrow_mut();
-        let Entry { slot, waker, fired } = entries.get(key)?;
-        let waker = waker.take_if(|waker| may_run(*slot, waker))?;
+        let Entry { slot, children, waker, fired } = entries.get(key)?;
+        let waker = waker.take_if(|waker| may_run((*slot, children), waker))?;
         *fired = true;
         self.count(phase, true, false);
-        Some((waker, *slot))
+        Some(Fired { waker, slot: *slot, children: mem::take(children) })
     }
 
     fn count(&self, phase: Phase, before: bool, after: bool) {

@@ -92,8 +92,8 @@ pub(crate) struct Shared {
     pub(crate) regrouped: RefCell<Vec<(u32, TaskId, bool)>>,
     /// Children of scopes alive.
     pub(crate) children: Cell<usize>,
-    /// The children being polled now, each inside the one before.
-    pub(crate) polled_children: RefCell<Vec<TaskId>>,
+    /// The children being polled now, each inside the one before: their items.
+    pub(crate) polled_children: RefCell<Vec<(u32, TaskId)>>,
     next_id: Cell<u64>,
     /// Where the block of ids ends that `next_id` is in. Zero where there is a watchdog: then see the next.
     end_of_ids: Cell<u64>,

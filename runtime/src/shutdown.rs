@@ -104,8 +104,10 @@ impl Drop for Asker {
 
 impl Shared {
     fn begin_shutdown(&self) -> Vec<TaskId> {
-        let mut ids = self.polled_children.borrow().clone();
-        ids.extend(self.running().map(|(_, id)| id));
+        let children = self.polled_children.borrow();
+        let ids: Vec<_> =
+            children.iter().copied().chain(self.running()).map(|(_, id)| id).collect();
+        drop(children);
         self.askers.borrow_mut().extend_from_slice(&ids);
         self.stop_intake();
         self.closing.ask(|waiter| self.wake_waiter(waiter));

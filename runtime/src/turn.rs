@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(crate) use self::run::{PLAIN, TIMED, WATCHED, leaves_rest, should_yield};
 use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
-use crate::phases::Phase;
+use crate::phases::{Fired, Phase, Whose};
 use crate::run_queue::{MAIL, NONE, ROOT};
 use crate::shared::{Life, Root, Shared};
 use crate::wake;
@@ -326,22 +326,36 @@ fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
     let queue = &shared.home.queue;
     let (mut ran, mut woken) = (0, 0);
     let is_own = |slot, waiter: &_| slot != NONE && shared.home.is_waker_of(slot, waiter);
+    // The item that is called by the waker of who polled: a child's, if it was in one of a scope.
+    let called = |(slot, children): Whose<'_>| children.last().map_or(slot, |child| child.0);
     // The moments around a wait are no news any more when a pause is over. (That there was time is.)
-    let may_run =
-        |slot, waiter: &_| phase == Phase::Idle || !is_own(slot, waiter) || !queue.is_paused(slot);
+    let may_run = |whose: Whose<'_>, waiter: &_| {
+        phase == Phase::Idle
+            || !is_own(called(whose), waiter)
+            || !queue.is_paused(whose.0) && !whose.1.iter().any(|child| queue.is_paused(child.0))
+    };
     for key in shared.phases.due(phase) {
-        let Some((waiter, slot)) = shared.phases.fire(phase, key, may_run) else { continue };
+        let Some(Fired { waker, slot, children }) = shared.phases.fire(phase, key, may_run) else {
+            continue;
+        };
         // The item's own waker would only queue it, and it runs right here. A foreign one has to know.
         // Any other of ours is another item's, of another loop perhaps: that one is queued.
-        let own = is_own(slot, &waiter);
-        let foreign = !wake::is_ours(&waiter);
+        let own = is_own(called((slot, &children)), &waker);
+        let foreign = !wake::is_ours(&waker);
         // Before the foreign one, which does the same.
-        let was_woken = queue.is_woken(slot);
+        let was_woken =
+            queue.is_woken(slot) || children.iter().any(|child| queue.is_woken(child.0));
         if !own {
-            shared.wake_waiter(waiter);
+            shared.wake_waiter(waker);
         }
         if !own && !foreign {
             continue;
+        }
+        // Has each scope poll its child when the item is polled: the innermost first, as it calls the others.
+        for &(child, _) in children.iter().rev().filter(|child| shared.holds(child.0, child.1)) {
+            if let Some(entry) = queue.take_out_of_order(child) {
+                (shared.ways.get().alone)(shared, root, &entry);
+            }
         }
         if let Some(entry) = queue.take_out_of_order(slot) {
             let done = (shared.ways.get().alone)(shared, root, &entry);

@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
-use super::Guest;
+use super::{Guest, Prepared};
 use crate::event_loop::{RootSlot, Turn};
 
 /// Turns that also poll a future, until it is done; made by [`Guest::until`].
@@ -45,7 +45,7 @@ impl<'a, S: 'static, F: Future> Until<'a, S, F> {
     pub(super) fn new(guest: &'a mut Guest<S>, future: F) -> Self {
         let guest: &'a Guest<S> = guest;
         let slot = RootSlot::take(guest.shared(), Location::caller());
-        guest.shared().settle_outside_turn();
+        guest.shared().settle();
         Self { guest, slot: Some(slot), future: Some(Box::pin(future)), output: None }
     }
 
@@ -74,6 +74,12 @@ impl<'a, S: 'static, F: Future> Until<'a, S, F> {
             self.guest.shared().rest();
         }
         turned.map(|turn| (turn, self.output.take()))
+    }
+
+    /// Tells what to do before the wait that follows: [`Guest::prepare`].
+    #[must_use]
+    pub fn prepare(&self) -> Prepared {
+        self.guest.prepare()
     }
 
     /// Drops the future inside the loop, with the state at hand: what its destructors lend by

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use crate::item::TaskId;
 use crate::run_queue::NONE;
 
 /// One stream that waits for a phase.
@@ -15,6 +16,9 @@ use crate::run_queue::NONE;
 pub(super) struct Entry {
     /// The item whose poll waited last; it is run in the phase itself.
     pub(super) slot: u32,
+    /// The children of scopes inside that poll, each inside the one before: what is called for them to be
+    /// polled by it.
+    pub(super) children: Vec<(u32, TaskId)>,
     /// Set while the stream waits.
     pub(super) waker: Option<Waker>,
     /// Set by the phase, cleared by the stream.
@@ -65,7 +69,7 @@ impl Entries {
     pub(super) fn push(&mut self) -> Key {
         let number = self.next_number;
         self.next_number += 1;
-        let entry = Entry { slot: NONE, waker: None, fired: false };
+        let entry = Entry { slot: NONE, children: Vec::new(), waker: None, fired: false };
         let links = Links { previous: self.ends.previous, next: END };
         let index = self.places.insert(Place { number, links, entry });
         self.links(links.previous).next = index;

@@ -15,7 +15,7 @@ use crate::item::{Payload, TaskId, drop_payload};
 use crate::join::JoinHandle;
 use crate::panics::report;
 use crate::straggler::Straggler;
-use crate::wake::{Word, waker};
+use crate::wake::{Word, slot_of, waker};
 use crate::{budget, waits};
 
 /// A child's future without its type.
@@ -103,7 +103,7 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
             return self.end(key, future);
         }
         let poll = || future.as_mut().poll(&mut Context::from_waker(&waker(word)));
-        let polled = poll_as(id, place, poll);
+        let polled = poll_as((slot_of(word), id), place, poll);
         match polled {
             Poll::Ready(failure) => {
                 self.end(key, future);
@@ -229,15 +229,19 @@ fn is_paused(word: Word) -> bool {
 }
 
 /// Calls `poll` as the poll of a child: with a budget of its own, and the loop knows who runs.
-fn poll_as<R>(id: TaskId, place: &'static Location<'static>, poll: impl FnOnce() -> R) -> R {
+fn poll_as<R>(
+    child: (u32, TaskId),
+    place: &'static Location<'static>,
+    poll: impl FnOnce() -> R,
+) -> R {
     with_current(|shared| {
         let Some(shared) = shared else { return budget::with_own(1, poll) };
         let depth = {
             let mut polled = shared.polled_children.borrow_mut();
-            polled.push(id);
+            polled.push(child);
             polled.len()
         };
-        let _named = shared.watch.as_ref().map(|watch| watch.enters(id, place));
+        let _named = shared.watch.as_ref().map(|watch| watch.enters(child.1, place));
         // A child's poll does not unwind; should one, the next outer poll cuts the list back.
         let result = budget::with_own(shared.config.operations, poll);
         shared.polled_children.borrow_mut().truncate(depth - 1);
