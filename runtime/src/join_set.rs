@@ -22,8 +22,9 @@ use slab::Slab;
 
 use crate::budget;
 use crate::current::with_current;
-use crate::handle::{Handle, ItemBuilder};
+use crate::handle::Handle;
 use crate::item::TaskId;
+use crate::item_builder::ItemBuilder;
 use crate::join::{Control, JoinError, JoinHandle};
 use crate::spawn::spawn;
 use crate::waiters::wake;

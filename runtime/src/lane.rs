@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::clock::{Nanos, nanos};
 use crate::current::with_loop;
-use crate::handle::{Handle, ItemBuilder};
+use crate::handle::Handle;
+use crate::item_builder::ItemBuilder;
 use crate::shared::Shared;
 use crate::turn::TIMED;
 
