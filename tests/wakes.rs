@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 use std::thread::{self};
 use std::time::Duration;
 
-use support::{closes_clean, ends_with_items, event_loop, scaled};
+use support::{TestLoop, closes_clean, ends_with_items, event_loop, scaled};
 
 /// Gives the waker of the task that awaits this.
 fn my_waker() -> impl Future<Output = Waker> {
@@ -232,7 +232,7 @@ fn a_wake_at_home_between_turns_ends_the_next_wait() {
 #[test]
 fn tasks_woken_from_outside_all_get_their_turn_however_many_are() {
     let mut event_loop = event_loop::<()>();
-    // Wakes between turns stand in the inbox in order of slots, and are drained in portions.
+    // Wakes of other threads stand in the inbox in order of slots, and are drained in portions.
     let many = 5_000;
     let ran: Rc<Vec<Cell<u32>>> = Rc::new((0..many).map(|_| Cell::new(0)).collect());
     let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
@@ -251,7 +251,9 @@ fn tasks_woken_from_outside_all_get_their_turn_however_many_are() {
     // All of them, again and again. In items: how many make a turn depends on the machine.
     let enough = event_loop.handle().stats().items_run + 8 * many as u64;
     while event_loop.handle().stats().items_run < enough {
-        wakers.borrow().iter().for_each(Waker::wake_by_ref);
+        let all = &wakers.borrow()[..];
+        thread::scope(|scope| scope.spawn(|| all.iter().for_each(Waker::wake_by_ref)).join())
+            .unwrap();
         event_loop.turn(&mut (), Duration::ZERO).unwrap();
         if ran.iter().all(|ran| ran.get() >= 2) {
             break;
@@ -260,4 +262,61 @@ fn tasks_woken_from_outside_all_get_their_turn_however_many_are() {
     let least = ran.iter().map(Cell::get).min();
     assert!(least >= Some(2), "an item waited while others ran eight times");
     ends_with_items(event_loop, many);
+}
+
+/// Three tasks that say when they run, and their wakers. Each was polled once.
+fn three(event_loop: &mut TestLoop<Vec<u32>>, seen: &mut Vec<u32>) -> Vec<Waker> {
+    let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
+    for n in 0..3 {
+        let (wakers, handle) = (wakers.clone(), event_loop.handle());
+        handle.spawn(poll_fn(move |cx| {
+            if wakers.borrow().len() <= n as usize {
+                wakers.borrow_mut().push(cx.waker().clone());
+            }
+            handle.with(|seen| seen.push(n));
+            Poll::<()>::Pending
+        }));
+    }
+    event_loop.turn(seen, Duration::ZERO).unwrap();
+    seen.clear();
+    wakers.take()
+}
+
+#[test]
+fn wakes_between_two_turns_on_the_loops_own_thread_keep_their_order() {
+    let mut event_loop = event_loop::<Vec<u32>>();
+    let mut seen = Vec::new();
+    let wakers = three(&mut event_loop, &mut seen);
+    let handle = event_loop.handle();
+    wakers[2].wake_by_ref();
+    handle.spawn(async move { handle.with(|seen| seen.push(3)) });
+    wakers[0].wake_by_ref();
+    wakers[2].wake_by_ref();
+    wakers[1].wake_by_ref();
+    // It waits for nothing.
+    event_loop.turn(&mut seen, None).unwrap();
+    assert_eq!(seen, [2, 3, 0, 1]);
+    seen.clear();
+    // As a host's callbacks do.
+    let guest = event_loop.lend();
+    wakers[1].wake_by_ref();
+    wakers[2].wake_by_ref();
+    wakers[0].wake_by_ref();
+    assert!(guest.is_ready());
+    guest.turn(&mut seen).unwrap();
+    assert_eq!(seen, [1, 2, 0]);
+    ends_with_items(TestLoop::take_back(guest), 3);
+}
+
+#[test]
+fn wakes_made_inside_a_turn_of_another_loop_of_the_thread_keep_their_order() {
+    let mut event_loop = event_loop::<Vec<u32>>();
+    let mut seen = Vec::new();
+    let wakers = three(&mut event_loop, &mut seen);
+    let mut other = support::event_loop::<()>();
+    other.block_on(async { [2, 0, 1].map(|n| wakers[n].wake_by_ref()) }).unwrap();
+    event_loop.turn(&mut seen, None).unwrap();
+    assert_eq!(seen, [2, 0, 1]);
+    closes_clean(other);
+    ends_with_items(event_loop, 3);
 }

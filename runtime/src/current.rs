@@ -8,7 +8,7 @@ use crate::budget::Kept;
 use crate::item::TaskId;
 use crate::shared::Shared;
 use crate::state::Scoped;
-use crate::wake;
+use crate::wake::{self, Word};
 
 thread_local! {
     /// The loop whose turn runs on this thread, innermost.
@@ -88,8 +88,19 @@ fn find(is_it: impl Fn(&Known) -> bool) -> Option<Rc<Shared>> {
     found.ok().flatten()
 }
 
+/// Queues the item of this word if its loop is of this thread, and interrupts who waits for that loop. Returns
+/// whether it is.
+fn wake_here(word: Word) -> bool {
+    let number = wake::loop_of(word);
+    let Some(shared) = find(|_, shared| shared.home.number.get() == number) else { return false };
+    let woken = shared.home.queue.wake(word).is_ok();
+    shared.notify_outside_turn();
+    woken
+}
+
 /// Makes a loop known to this thread.
 pub(crate) fn enlist(shared: &Rc<Shared>) {
+    wake::find_by(wake_here);
     // Not reachable from a destructor of a thread-local that outlives LOOPS: then handles of the new
     // loop work inside its turns only.
     let known = Known { id: shared.id, number: shared.number(), shared: Rc::downgrade(shared) };

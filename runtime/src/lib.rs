@@ -41,7 +41,7 @@
 //! | before-park and after-park streams stand around every wait like brackets, also one of no length, or that fails, or in which another of them panics | `before_park_and_after_park_stand_around_every_wait_like_brackets`, `whatever_ends_the_wait_every_announcement_is_answered` |
 //! | what is queued before the wait makes it a mere look | `what_before_park_queues_is_run_without_waiting` |
 //! | idle streams fire when nothing else is queued, and starve nobody | `idle_fires_when_nothing_is_queued_and_does_not_starve_the_rest` |
-//! | items run in the order in which they were woken, at most once a round | `an_item_runs_once_a_round_also_when_it_cancels_another_of_that_round`, `random_operations_on_a_loop_do_what_the_model_does` |
+//! | items run in the order in which they were woken, at most once a round | `an_item_runs_once_a_round_also_when_it_cancels_another_of_that_round`, `wakes_between_two_turns_on_the_loops_own_thread_keep_their_order`, `random_operations_on_a_loop_do_what_the_model_does` |
 //! | equal deadlines fire in the order in which they were set | `callbacks_of_one_instant_run_in_the_order_in_which_their_timers_were_set` |
 //! | a timer is never early | `of_ten_thousand_random_sleeps_none_ends_early` |
 //! | messages of one sender stay in order; among sources there is no order, but in one lane that of their wakes | `messages_of_each_of_many_threads_stay_in_their_order_whatever_the_channel` |

@@ -2,9 +2,12 @@
 //! its drop nothing.
 //!
 //! Inside a turn of its loop, on that thread, a wake tests and sets one flag and links one slot: no
-//! atomic, no allocation. Anywhere else it goes to the loop's inbox. Nothing is dereferenced by way
-//! of the word, so a stale or forged one can at worst poll another item once for nothing.
+//! atomic, no allocation. On that thread outside a turn, or in a turn of another loop, it does the same once
+//! it has found the loop, and interrupts whoever waits: so these keep their order too. Anywhere else it goes to
+//! the loop's inbox. Nothing is dereferenced by way of the word, so a stale or forged one can at worst poll
+//! another item once for nothing.
 
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -25,6 +28,17 @@ thread_local! {
     /// The loop whose turn runs on this thread, innermost. No destructor, so that wakes work in the
     /// destructors of other thread-locals.
     static HOME: Scoped<Home> = const { Scoped::new() };
+    /// How a thread that has made loops wakes the items of those that are not in their turn. No destructor, as
+    /// above, and so no more than a load for other threads.
+    static FIND: Cell<Option<Find>> = const { Cell::new(None) };
+}
+
+/// Says whether the loop of a word is this thread's, and then queues the word's item.
+type Find = fn(Word) -> bool;
+
+/// Has this thread ask `find` for loops whose turn does not run.
+pub(crate) fn find_by(find: Find) {
+    FIND.with(|cell| cell.set(Some(find)));
 }
 
 /// Calls `f` while wakes of this loop take the short way.
@@ -73,7 +87,7 @@ pub(crate) const fn slot_of(word: Word) -> u32 {
     (word & ((1 << SLOT_BITS) - 1)) as u32
 }
 
-const fn loop_of(word: Word) -> u32 {
+pub(crate) const fn loop_of(word: Word) -> u32 {
     (word >> (GENERATION_BITS + SLOT_BITS)) as u32
 }
 
@@ -119,6 +133,9 @@ fn wake_word(word: Word) {
 
 #[cold]
 fn wake_abroad(word: Word) {
+    if FIND.try_with(|cell| cell.get().is_some_and(|find| find(word))) == Ok(true) {
+        return;
+    }
     if let Some(inbox) = inbox_of(loop_of(word)) {
         inbox.wake(slot_of(word));
     }
