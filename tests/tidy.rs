@@ -41,7 +41,7 @@ const LEVELS: &[&[&str]] = &[
     &["spawn", "sync", "cancellation", "closing_wait"],
     &["channel", "scope"],
     &["timeout", "interval", "callback", "blocking"],
-    &["timer"],
+    &["timer", "item_builder"],
     &["handle", "time"],
     &["lane", "shutdown"],
     &["event_loop", "remote", "join_set"],

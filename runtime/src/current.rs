@@ -92,7 +92,7 @@ fn find(is_it: impl Fn(&Known) -> bool) -> Option<Rc<Shared>> {
 /// whether it is.
 fn wake_here(word: Word) -> bool {
     let number = wake::loop_of(word);
-    let Some(shared) = find(|_, shared| shared.home.number.get() == number) else { return false };
+    let Some(shared) = find(|known| u32::from(known.number) == number) else { return false };
     let woken = shared.home.queue.wake(word).is_ok();
     shared.notify_outside_turn();
     woken

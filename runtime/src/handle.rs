@@ -178,7 +178,7 @@ impl<S: 'static> Handle<S> {
     #[track_caller]
     pub fn item(self) -> ItemBuilder<S> {
         let meta = Meta::new(Location::caller());
-        ItemBuilder { handle: self, meta }
+        ItemBuilder::new(self.loop_id, meta)
     }
 
     /// Calls `f` with the state at the head of the next round, behind what was deferred before.

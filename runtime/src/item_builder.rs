@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
 use futures_core::Stream;
@@ -9,7 +10,6 @@ use futures_core::Stream;
 use crate::blocking;
 use crate::callback::{ForEach, Next};
 use crate::current::with_loop;
-use crate::handle::Handle;
 use crate::insert_error::{InsertError, InsertErrorKind};
 use crate::item::Meta;
 use crate::items::Start;
@@ -17,7 +17,7 @@ use crate::join::JoinHandle;
 use crate::labels::Label;
 use crate::spawn::{insert, insert_into, refused};
 
-/// What to say of an item before it is made: see [`Handle::item`].
+/// What to say of an item before it is made: see [`Handle::item`](crate::Handle::item).
 ///
 /// # Examples
 ///
@@ -37,11 +37,17 @@ use crate::spawn::{insert, insert_into, refused};
 #[derive(Debug)]
 #[must_use = "an item starts with `spawn` or `insert`"]
 pub struct ItemBuilder<S> {
-    pub(crate) handle: Handle<S>,
+    pub(crate) loop_id: u64,
     pub(crate) meta: Meta,
+    /// As a handle's.
+    _state: PhantomData<*mut S>,
 }
 
 impl<S: 'static> ItemBuilder<S> {
+    pub(crate) fn new(loop_id: u64, meta: Meta) -> Self {
+        Self { loop_id, meta, _state: PhantomData }
+    }
+
     /// Names the item in messages.
     pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
         self.meta.label = Some(Box::new(Label::new(label)));
@@ -54,7 +60,7 @@ impl<S: 'static> ItemBuilder<S> {
         self
     }
 
-    /// Spawns the task; as [`Handle::spawn`].
+    /// Spawns the task; as [`Handle::spawn`](crate::Handle::spawn).
     pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
@@ -71,22 +77,21 @@ impl<S: 'static> ItemBuilder<S> {
     where
         F: Future + 'static,
     {
-        with_loop(self.handle.id(), |shared| insert(shared, future, self.meta, Start::Queue))
+        with_loop(self.loop_id, |shared| insert(shared, future, self.meta, Start::Queue))
             .map_err(|(future, kind, _)| InsertError::new(future, kind))
     }
 
-    /// Runs a closure that blocks on another thread; as [`Handle::spawn_blocking`].
+    /// Runs a closure that blocks on another thread; as [`Handle::spawn_blocking`](crate::Handle::spawn_blocking).
     pub fn spawn_blocking<F, T>(self, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let loop_id = self.handle.id();
-        let inserted = with_loop(loop_id, |shared| blocking::insert(shared, f, self.meta));
+        let inserted = with_loop(self.loop_id, |shared| blocking::insert(shared, f, self.meta));
         inserted.unwrap_or_else(blocking::refused)
     }
 
-    /// Inserts the source; as [`Handle::insert`].
+    /// Inserts the source; as [`Handle::insert`](crate::Handle::insert).
     ///
     /// # Errors
     ///
@@ -103,7 +108,7 @@ impl<S: 'static> ItemBuilder<S> {
         // Nothing to be dropped until it is known where they go: so they are moved there from where they are, in
         // their parts.
         let parts = ManuallyDrop::new((source, callback));
-        let inserted = with_loop(self.handle.id(), |shared| {
+        let inserted = with_loop(self.loop_id, |shared| {
             let Some(shared) = shared else { return Err((parts, InsertErrorKind::LoopGone)) };
             match shared.take_slot(self.meta.lane) {
                 Ok(place) => {
@@ -127,8 +132,7 @@ impl<S: 'static> ItemBuilder<S> {
         future: F,
         start: Start,
     ) -> JoinHandle<F::Output> {
-        let loop_id = self.handle.id();
-        let inserted = with_loop(loop_id, |shared| insert(shared, future, self.meta, start));
+        let inserted = with_loop(self.loop_id, |shared| insert(shared, future, self.meta, start));
         // Dropped here, with no loop borrowed: the future's destructor may do anything.
         inserted.unwrap_or_else(refused)
     }

@@ -147,7 +147,7 @@ impl<S: 'static> ItemBuilder<S> {
     /// If the lane is of another event loop.
     #[track_caller]
     pub fn lane(mut self, lane: Lane) -> Self {
-        assert!(lane.loop_id == self.handle.id(), "the lane is of another event loop");
+        assert!(lane.loop_id == self.loop_id, "the lane is of another event loop");
         self.meta.lane = lane.number;
         self
     }
