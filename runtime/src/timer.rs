@@ -22,8 +22,9 @@ mod tick;
 /// A timer as a source: fires once, or once a period.
 ///
 /// It may be made anywhere, also before the loop runs: a duration counts from when it is first polled,
-/// which for [`Handle::insert`](crate::Handle::insert) is the next turn. A callback changes it by the
-/// methods below on the `&mut Timer` it gets; others change it by
+/// which for [`Handle::insert`](crate::Handle::insert) is the next turn. One that is overdue by then fires at
+/// once: of several in the order in which they were inserted, whatever their deadlines. A callback changes it
+/// by the methods below on the `&mut Timer` it gets; others change it by
 /// [`controlled`](crate::callback::controlled).
 ///
 /// It goes by the loop's clock, which stops while the machine is suspended; one made with

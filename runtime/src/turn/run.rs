@@ -187,7 +187,7 @@ fn turn_is_over(shared: &Shared, began: Nanos, ran: usize, batch: usize) -> bool
     let (share, every) = (shared.config.turn_time, shared.config.check_every);
     let is_early = ran / every == (ran - batch) / every;
     let share = if is_early { share.saturating_mul(LONG) } else { share };
-    has_used(shared, began, now, share)
+    now.saturating_sub(began) >= share || shared.timers.borrow_mut().is_due(now)
 }
 
 /// Sets how many items run before the next check: as many as were said, or where they are slow so few that
@@ -200,25 +200,38 @@ pub(super) fn set_pace(shared: &Shared, each: Nanos) {
     shared.pace.set(fitting.min(grown).clamp(1, most));
 }
 
-fn has_used(shared: &Shared, began: Nanos, now: Nanos, share: Nanos) -> bool {
-    now.saturating_sub(began) >= share || shared.timers.borrow_mut().is_due(now)
-}
-
 /// Whether the item that runs should yield; then the turn ends with this round, or where there are lanes
 /// with this item.
 pub(crate) fn should_yield(shared: &Shared) -> bool {
+    why_over(shared).is_some()
+}
+
+/// Why a turn is over.
+enum Over {
+    /// A timer is due.
+    Due,
+    /// It has had its share of time, which is told.
+    Used(Nanos),
+}
+
+/// Looks at the clock inside an item, and ends the turn if it is over.
+fn why_over(shared: &Shared) -> Option<Over> {
     if shared.clock.is_paused() || shared.chance.is_seeded() {
         // As in `turn_is_over`.
-        return false;
+        return None;
     }
     let now = shared.clock.read();
     shared.looked.set(now);
-    let over = has_used(shared, shared.clock.now(), now, shared.config.turn_time);
-    if over {
-        // Or the item would be run again, and yield again, until the next check.
-        shared.over.set(true);
-    }
-    over
+    let why = if shared.timers.borrow_mut().is_due(now) {
+        Over::Due
+    } else if now.saturating_sub(shared.clock.now()) >= shared.config.turn_time {
+        Over::Used(now)
+    } else {
+        return None;
+    };
+    // Or the item would be run again, and yield again, until the next check.
+    shared.over.set(true);
+    Some(why)
 }
 
 /// Whether the callback that runs leaves the rest of its events for the next round: in a turn that has had its
@@ -226,11 +239,11 @@ pub(crate) fn should_yield(shared: &Shared) -> bool {
 /// `since`: when it began, or somewhat before, once it has asked.
 pub(crate) fn leaves_rest(shared: &Shared, since: &mut Option<Nanos>) -> bool {
     let since = *since.get_or_insert(shared.looked.get());
-    if !should_yield(shared) {
-        return false;
+    match why_over(shared) {
+        None => false,
+        Some(Over::Due) => true,
+        Some(Over::Used(now)) => now.saturating_sub(since) >= shared.config.turn_time,
     }
-    let now = shared.looked.get();
-    now.saturating_sub(since) >= shared.config.turn_time || shared.timers.borrow_mut().is_due(now)
 }
 
 /// A poll of 128 operations may have taken long: a turn counts polls, and looks at the clock every 64.

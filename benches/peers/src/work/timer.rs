@@ -43,6 +43,18 @@ impl<S: Future> Sleepers<S> {
         Self((0..places).map(|_| None).collect())
     }
 
+    /// So many that are due in 30 s.
+    async fn asleep<P: Sleeps<Sleep = S>>(peer: P, live: usize) -> Self {
+        let mut sleepers = Self::new(live);
+        for n in 0..live {
+            sleepers.put(n, peer.sleep(Duration::from_secs(30))).await;
+            if n % 64 == 63 {
+                yield_once().await;
+            }
+        }
+        sleepers
+    }
+
     fn at(&mut self, place: usize) -> Pin<&mut S> {
         let sleep = self.0[place].as_mut().expect("it was put there");
         // SAFETY: what lies in a place is not moved before it is dropped there: the box is never
@@ -109,13 +121,7 @@ fn random<P: Sleeps>(plan: Plan) {
 /// The server's pattern: with that many alive, drops the oldest and makes one that is due in 30 s.
 fn fifo<P: Sleeps>(plan: Plan, live: usize) {
     P::run(plan.once, move |peer| async move {
-        let mut sleepers = Sleepers::new(live);
-        for n in 0..live {
-            sleepers.put(n, peer.sleep(Duration::from_secs(30))).await;
-            if n % 64 == 63 {
-                yield_once().await;
-            }
-        }
+        let mut sleepers = Sleepers::asleep(peer, live).await;
         let mut oldest = 0;
         for counted in plan.rounds() {
             let began = thread_cpu();
@@ -134,13 +140,7 @@ fn fifo<P: Sleeps>(plan: Plan, live: usize) {
 /// With that many alive, which are due earlier: makes one, polls it once and drops it.
 fn live<P: Sleeps>(plan: Plan, live: usize) {
     P::run(plan.once, move |peer| async move {
-        let mut sleepers = Sleepers::new(live);
-        for n in 0..live {
-            sleepers.put(n, peer.sleep(Duration::from_secs(30))).await;
-            if n % 64 == 63 {
-                yield_once().await;
-            }
-        }
+        let _others = Sleepers::asleep(peer, live).await;
         for counted in plan.rounds() {
             let began = thread_cpu();
             for n in 0..plan.operations {
