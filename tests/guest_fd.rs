@@ -380,3 +380,23 @@ fn items_that_are_left_end_with_the_guest() {
     ends_with_items(TestLoop::take_back(guest), 1);
     assert!(waits.is_finished());
 }
+
+// contract 57
+#[test]
+fn a_graceful_end_that_has_nobody_left_to_wait_for_is_announced() {
+    let guest = event_loop::<bool>().lend();
+    let handle = guest.handle();
+    let last = handle.spawn(pending::<()>()).control();
+    handle.spawn(async move {
+        let left = handle.shutdown(Duration::from_secs(3600)).await;
+        handle.with(|ended| *ended = left.is_empty());
+    });
+    let mut ended = false;
+    host_until_quiet(&guest, &mut ended);
+    // By the host, between two turns.
+    assert!(last.set_background(true));
+    assert!(is_readable(&guest));
+    host_until_quiet(&guest, &mut ended);
+    assert!(ended);
+    closes_clean(TestLoop::take_back(guest));
+}

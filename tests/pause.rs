@@ -12,8 +12,8 @@ use loopline::callback::{self, Next, Stream};
 use loopline::io::{FdSource, Interest, Trigger};
 use loopline::net::{UnixListener, UnixStream as Connection};
 use loopline::time::{self, Timer};
-use loopline::{Control, Handle};
-use support::{TestLoop, closes_clean, event_loop, paused};
+use loopline::{Control, Handle, yield_now};
+use support::{TestLoop, built, closes_clean, event_loop, paused};
 
 /// How often the callback ran.
 type Count = u32;
@@ -258,5 +258,31 @@ fn a_source_that_pauses_itself_between_two_pieces_of_a_message_gets_the_other_on
     event_loop.run_until(&mut seen, resumed).unwrap().unwrap().unwrap();
     event_loop.run(&mut seen).unwrap();
     assert_eq!(seen, b"12");
+    closes_clean(event_loop);
+}
+
+// contract 17
+#[test]
+fn a_source_that_is_paused_and_resumed_in_its_first_turn_still_waits_for_the_next() {
+    let mut event_loop = built::<Vec<u64>>(|builder| builder.items_per_check(1));
+    let handle = event_loop.handle();
+    let lane = handle.add_lane(1).unwrap();
+    handle.item().lane(lane).spawn(async move {
+        let turn = handle.stats().turns;
+        let told = handle.insert(callback::once(async {}), move |(), _, turns: &mut Vec<u64>| {
+            turns.push(handle.stats().turns - turn);
+            Next::Keep
+        });
+        let control = told.unwrap().control();
+        control.pause();
+        // There is work in this lane alone, and the loop looks for some between two items.
+        yield_now().await;
+        control.resume();
+        yield_now().await;
+        assert_eq!(handle.stats().turns, turn);
+    });
+    let mut turns = Vec::new();
+    event_loop.run(&mut turns).unwrap();
+    assert_eq!(turns, [1]);
     closes_clean(event_loop);
 }

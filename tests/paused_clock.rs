@@ -16,7 +16,7 @@ use loopline::callback::{self, Next, ping};
 use loopline::time::{self, MissedTickBehavior, hold, sleep, timeout};
 use loopline::{spawn, yield_now};
 use net::{pair, poll_once, soon, with_peer};
-use support::{block_on, block_on_paused, closes_clean, paused};
+use support::{block_on, block_on_paused, closes_clean, ends_with_items, paused};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MS: Duration = Duration::from_millis(1);
@@ -226,6 +226,39 @@ fn the_clock_never_jumps_past_a_deadline() {
         }
         assert_eq!(seen, (1..=100).collect::<Vec<_>>());
     });
+}
+
+// contract 47
+#[test]
+fn a_paused_clock_stops_at_deadlines_alone() {
+    let mut event_loop = paused::<Vec<Duration>>();
+    let handle = event_loop.handle();
+    let start = handle.now();
+    let looks = handle.item().background().insert(callback::after_park(), move |(), _, seen| {
+        let now = handle.now() - start;
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        Next::Keep
+    });
+    drop(looks.unwrap());
+    // Many close to each other, so that one place in the timers serves them all; and one that is put off.
+    for n in 0..30 {
+        handle.spawn(async move { sleep(34 * MS + n * MS / 100).await });
+    }
+    handle.spawn(async {
+        let mut sleep = Box::pin(sleep(6 * MS));
+        assert!(poll_once(sleep.as_mut()).await.is_pending());
+        time::sleep(3 * MS).await;
+        sleep.as_mut().get_mut().reset(time::now() + 17 * MS);
+        sleep.await;
+    });
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    let early = [3, 20].map(|n| n * MS);
+    let late = (0..30).map(|n| 34 * MS + n * MS / 100);
+    assert_eq!(seen, early.into_iter().chain(late).collect::<Vec<_>>());
+    ends_with_items(event_loop, 1);
 }
 
 // contract 47

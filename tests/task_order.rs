@@ -4,10 +4,11 @@ mod support;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use loopline::callback::{self, Next};
-use loopline::{JoinHandle, spawn, yield_now};
-use support::{block_on, closes_clean, event_loop};
+use loopline::{Builder, JoinHandle, spawn, yield_now};
+use support::{block_on, built, closes_clean, event_loop};
 
 /// A list that tasks write what they do to.
 type Log = Rc<RefCell<Vec<String>>>;
@@ -225,4 +226,32 @@ fn deferred_closures_and_next_turns_give_their_results_to_their_handles() {
         .unwrap();
     assert_eq!(result, 56);
     closes_clean(event_loop);
+}
+
+// contract 17
+#[test]
+fn deferred_goes_before_the_rest_of_a_round_however_items_are_run() {
+    type Order = Vec<&'static str>;
+    type Settings = fn(Builder<Order>) -> Builder<Order>;
+    const SLOW: Duration = Duration::from_secs(3600);
+    let ways: [(&str, Settings, u32); 4] = [
+        ("as usual", |builder| builder, 0),
+        ("with a look at the clock for each", |builder| builder.report_slow_items(SLOW), 0),
+        ("with a watchdog", |builder| builder.watchdog(SLOW), 0),
+        ("in a loop of two lanes", |builder| builder, 1),
+    ];
+    for (how, set, lanes) in ways {
+        let mut event_loop = built(|builder| set(builder).items_per_turn(1));
+        let handle = event_loop.handle();
+        (0..lanes).for_each(|_| _ = handle.add_lane(1).unwrap());
+        for name in ["a", "b", "c"] {
+            handle.spawn(async move { handle.with(|order| order.push(name)) });
+        }
+        let mut order = Order::new();
+        event_loop.turn(&mut order, Duration::ZERO).unwrap();
+        handle.defer(|order| order.push("deferred"));
+        event_loop.run(&mut order).unwrap();
+        assert_eq!(order, ["a", "deferred", "b", "c"], "{how}");
+        closes_clean(event_loop);
+    }
 }

@@ -6,9 +6,10 @@ use crate::shared::{Life, Shared};
 impl Shared {
     /// Lets `run` end without the item, or not. Returns whether there is such an item.
     pub(crate) fn set_background(&self, slot: u32, id: TaskId, background: bool) -> bool {
-        if self.life.get() != Life::Open {
+        if self.life.get() != Life::Open && !self.drained.borrow().is_empty() {
             // Whoever waits for the end of all asks again: later, when this is done.
             self.wake_drained();
+            self.notify_outside_turn();
         }
         if self.is_running(slot, id) {
             // It is not at hand; and nobody asks before its poll is over.

@@ -120,6 +120,7 @@ impl Shared {
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
                 self.0.in_turn.set(false);
+                self.0.home.queue.end_turn();
                 // What the last items cancelled: who knows when the next turn is.
                 self.0.timers.borrow_mut().settle();
                 self.0.rest();

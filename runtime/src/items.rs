@@ -231,11 +231,13 @@ impl Shared {
         }
     }
 
-    /// Wakes who waits for items to end.
+    /// Wakes who waits for items to end. Returns whether anybody did.
     #[cold]
-    pub(crate) fn wake_drained(&self) {
+    pub(crate) fn wake_drained(&self) -> bool {
         let waiters = self.drained.take();
+        let any = !waiters.is_empty();
         waiters.into_iter().for_each(|waiter| self.wake_waiter(waiter));
+        any
     }
 
     /// Whether that item is alive, at rest or running.

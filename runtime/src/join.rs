@@ -347,7 +347,8 @@ impl Control {
         })
     }
 
-    /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile.
+    /// Stops polling the item until [`Control::resume`]. Wakes and events are remembered meanwhile. One that is
+    /// queued already keeps its place while others stand before it there; after that it is queued anew.
     pub fn pause(self) -> bool {
         self.with_loop(|shared| match shared {
             Some(shared) if shared.holds(self.slot(), self.id) => {

@@ -71,6 +71,8 @@ pub(crate) struct RunQueue<T> {
     lanes: OnceCell<Box<Lanes>>,
     /// What waits for the next turn: new sources and `next_turn`.
     next_turn: List,
+    /// Whether a turn has begun and is not over.
+    in_turn: Cell<bool>,
     /// Freed slots, last freed first, linked through `next`.
     free: Cell<u32>,
     /// Slots ever used.
@@ -91,6 +93,7 @@ impl<T: Default> RunQueue<T> {
             first: Lane::new(),
             lanes: OnceCell::new(),
             next_turn: List::new(),
+            in_turn: Cell::new(false),
             free: Cell::new(NONE),
             used: Cell::new(MAIL + 1),
             escaped: Cell::new(0),
@@ -130,22 +133,6 @@ impl<T: Default> RunQueue<T> {
         self.free.set(cell.next.get());
         cell.state.set(cell.state.get() | LIVE);
         Place { slot, cell }
-    }
-
-    /// Marks the slot of the root future live, keeping its generation.
-    pub(crate) fn revive(&self, slot: u32) {
-        let cell = self.slots.grow(slot);
-        if cell.state.get() & LIVE != 0 {
-            // Of one that was forgotten, and was never freed.
-            self.retire(slot, cell);
-        }
-        self.forget_entry(slot, cell);
-        cell.state.set(cell.state.get() | LIVE);
-    }
-
-    /// Ends the use of the root future's slot: its wakers are stale from now on.
-    pub(crate) fn free_root(&self) {
-        self.retire(ROOT, self.slots.grow(ROOT));
     }
 
     /// Ends the use of an item's slot: its number is stale from now on.

@@ -109,8 +109,11 @@ fn park(shared: &Shared, limit: Limit) -> io::Result<()> {
     if looks || shared.has_work() || shared.stop.get() {
         return look(shared);
     }
-    let deadline = shared.timers.borrow_mut().next_deadline();
     let entered = shared.clock.read();
+    if paused {
+        shared.timers.borrow_mut().is_due(entered); // files anew what was set to later
+    }
+    let deadline = shared.timers.borrow_mut().next_deadline();
     let until = match limit {
         Limit::Time(limit) => deadline.unwrap_or(NEVER).min(entered.saturating_add(nanos(limit))),
         _ if deadline.is_none() && shared.is_stuck() => {
@@ -190,7 +193,11 @@ fn park_paused(shared: &Shared, until: Nanos, limit: Limit) -> io::Result<()> {
         return Ok(());
     }
     if until <= LAST_JUMP && shared.clock.may_jump() {
-        shared.clock.advance_to(until);
+        let last = match limit {
+            Limit::Time(limit) => shared.clock.read().saturating_add(nanos(limit)),
+            _ => LAST_JUMP,
+        };
+        jump(shared, until, last);
         return Ok(());
     }
     if hosted || shared.phases.any(Phase::Idle) {
@@ -210,6 +217,21 @@ fn park_paused(shared: &Shared, until: Nanos, limit: Limit) -> io::Result<()> {
     shared.awake();
     shared.more_events.set(shared.reactor.saturated());
     waited
+}
+
+/// Moves a paused clock to the next deadline, which is `next` or a little later; not beyond `last`.
+fn jump(shared: &Shared, mut next: Nanos, last: Nanos) {
+    let mut timers = shared.timers.borrow_mut();
+    // Bounded: what was told too early is told better then. A stop there would be seen by streams around the wait.
+    loop {
+        shared.clock.advance_to(next);
+        if next >= last || timers.is_due(next) {
+            return;
+        }
+        let later = timers.next_deadline().filter(|&at| next < at && at <= LAST_JUMP);
+        let Some(later) = later else { return };
+        next = later.min(last);
+    }
 }
 
 /// How often in a row `absorb` looks again because its buffer was full.

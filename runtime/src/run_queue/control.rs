@@ -1,7 +1,7 @@
 //! Pausing, resuming and cancelling: what changes an item's state besides waking it.
 
 use super::slot::{CANCEL, ESCAPED, FLAGS, LISTED, LIVE, PAUSED, Slot, WOKEN};
-use super::{NONE, RunQueue};
+use super::{NONE, ROOT, RunQueue};
 
 impl<T: Default> RunQueue<T> {
     /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
@@ -27,9 +27,25 @@ impl<T: Default> RunQueue<T> {
         }
     }
 
+    /// Marks the slot of the root future live, keeping its generation.
+    pub(crate) fn revive(&self, slot: u32) {
+        let cell = self.slots.grow(slot);
+        if cell.state.get() & LIVE != 0 {
+            // Of one that was forgotten, and was never freed.
+            self.retire(slot, cell);
+        }
+        self.forget_entry(slot, cell);
+        cell.state.set(cell.state.get() | LIVE);
+    }
+
+    /// Ends the use of the root future's slot: its wakers are stale from now on.
+    pub(crate) fn free_root(&self) {
+        self.retire(ROOT, self.slots.grow(ROOT));
+    }
+
     /// Takes the stale entry that an earlier root future left, if it did, out of the queue: the next one would run
     /// in its place, before what was queued before it. Of a run that was stopped, so the way there may be long.
-    pub(super) fn forget_entry(&self, root: u32, cell: &Slot<T>) {
+    fn forget_entry(&self, root: u32, cell: &Slot<T>) {
         if cell.state.get() & LISTED == 0 {
             return;
         }

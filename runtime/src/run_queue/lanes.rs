@@ -199,6 +199,13 @@ impl<T: Default> RunQueue<T> {
         Some(chosen)
     }
 
+    /// Ends the rounds of all lanes, wherever they are.
+    pub(super) fn end_rounds_of_lanes(&self) {
+        if let Some(lanes) = self.lanes.get() {
+            lanes.lists.iter().for_each(|lane| lane.queue.last.set(NONE));
+        }
+    }
+
     /// Begins a turn where there are lanes: what waited for it joins the queue of its lane.
     pub(super) fn begin_turn_of_lanes(&self) {
         let mut slot = self.next_turn.head.replace(NONE);

@@ -37,8 +37,14 @@ impl<T: Default> RunQueue<T> {
         }
     }
 
-    /// Begins a turn: what waited for it joins the queue.
+    /// Begins a turn: what waited for it joins the queue. What a turn that ended early left of its round is part
+    /// of the next one, behind what was deferred since.
     pub(crate) fn begin_turn(&self) {
+        self.in_turn.set(true);
+        self.first.queue.last.set(NONE);
+        if self.has_lanes() {
+            self.end_rounds_of_lanes();
+        }
         if self.next_turn.head.get() == NONE {
             return;
         }
@@ -46,6 +52,11 @@ impl<T: Default> RunQueue<T> {
             return self.begin_turn_of_lanes();
         }
         self.splice_back(&self.next_turn, &self.first.queue);
+    }
+
+    /// Ends a turn.
+    pub(crate) fn end_turn(&self) {
+        self.in_turn.set(false);
     }
 
     /// Moves all of `from`, which is not empty, behind what is in `to`.
@@ -63,8 +74,27 @@ impl<T: Default> RunQueue<T> {
     #[inline(always)] // in every turn
     pub(crate) fn has_due(&self) -> bool {
         self.has_due_in(&self.first)
-            || self.any_due(&self.next_turn)
+            || self.is_next_turn_due()
             || self.has_lanes() && self.is_other_lane_due()
+    }
+
+    /// Whether anything that waits for the next turn may run.
+    #[inline]
+    fn is_next_turn_due(&self) -> bool {
+        if self.in_turn.get() { self.any_new_due() } else { self.any_due(&self.next_turn) }
+    }
+
+    /// The same inside a turn. What is paused keeps its place: resumed in this turn it must not run in it.
+    fn any_new_due(&self) -> bool {
+        let mut slot = self.next_turn.head.get();
+        // Bounded by what was inserted in this turn.
+        while let Some(cell) = self.slots.get(slot) {
+            if may_run(cell.state.get()) {
+                return true;
+            }
+            slot = cell.next.get();
+        }
+        false
     }
 
     /// Whether anything in a list may run.

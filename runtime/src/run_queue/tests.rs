@@ -173,6 +173,7 @@ struct Model {
     queue: VecDeque<u32>,
     deferred: VecDeque<u32>,
     later: VecDeque<u32>,
+    in_turn: bool,
     /// What the round has polled, by slot and generation.
     ran: BTreeSet<(u32, u32)>,
 }
@@ -191,6 +192,11 @@ impl Model {
         let mut dropped = Vec::new();
         let mut due = false;
         for which in 0..4 {
+            if which == 3 && self.in_turn {
+                // What is paused keeps its place until the turn that it waits for.
+                due = self.later.iter().any(|&slot| self.runs(slot));
+                break;
+            }
             while let Some(slot) = self.list_of(which).front().copied() {
                 due = self.runs(slot);
                 if due {
@@ -408,9 +414,17 @@ impl Pair {
                 }
             }
             14 => {
-                self.queue.begin_turn();
-                let mut later = std::mem::take(&mut self.model.later);
-                self.model.queue.append(&mut later);
+                let model = &mut self.model;
+                model.in_turn = !model.in_turn;
+                if model.in_turn {
+                    self.queue.begin_turn();
+                    // The round of the turn before is over, wherever it was.
+                    model.round.append(&mut model.queue);
+                    model.round.append(&mut model.later);
+                    model.queue.append(&mut model.round);
+                } else {
+                    self.queue.end_turn();
+                }
             }
             15 | 16 => assert_eq!(self.queue.begin_round(), self.model.begin_round()),
             _ => assert_eq!(pop(&self.queue), self.model.pop()),
