@@ -231,13 +231,11 @@ impl Shared {
         }
     }
 
-    /// Wakes who waits for items to end. Returns whether anybody did.
+    /// Wakes who waits for items to end.
     #[cold]
-    pub(crate) fn wake_drained(&self) -> bool {
+    pub(crate) fn wake_drained(&self) {
         let waiters = self.drained.take();
-        let any = !waiters.is_empty();
         waiters.into_iter().for_each(|waiter| self.wake_waiter(waiter));
-        any
     }
 
     /// Whether that item is alive, at rest or running.
