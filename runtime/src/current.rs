@@ -39,9 +39,17 @@ pub(crate) fn loop_runs_here() -> bool {
 /// Calls `f` with the loop of that id if it lives on this thread.
 #[inline]
 pub(crate) fn with_loop<R>(id: u64, f: impl FnOnce(Option<&Shared>) -> R) -> R {
+    with_current(|current| match current {
+        Some(shared) if shared.id == id => f(Some(shared)),
+        _ => f(find_loop(id).as_deref()),
+    })
+}
+
+/// As `with_loop`, for what is inserted: with one call of `f`, so that it becomes part of its caller, and what is
+/// inserted is written to where it stays, not moved there.
+#[inline]
+pub(crate) fn into_loop<R>(id: u64, f: impl FnOnce(Option<&Shared>) -> R) -> R {
     with_current(|current| {
-        // One call of `f`, so that it becomes part of its caller: what is inserted is then written to where it
-        // stays, and not moved there.
         let found;
         let shared = match current {
             Some(shared) if shared.id == id => Some(shared),

@@ -9,7 +9,7 @@ use futures_core::Stream;
 
 use crate::blocking;
 use crate::callback::{ForEach, Next};
-use crate::current::with_loop;
+use crate::current::into_loop;
 use crate::insert_error::{InsertError, InsertErrorKind};
 use crate::item::Meta;
 use crate::items::Start;
@@ -77,7 +77,7 @@ impl<S: 'static> ItemBuilder<S> {
     where
         F: Future + 'static,
     {
-        with_loop(self.loop_id, |shared| insert(shared, future, self.meta, Start::Queue))
+        into_loop(self.loop_id, |shared| insert(shared, future, self.meta, Start::Queue))
             .map_err(|(future, kind, _)| InsertError::new(future, kind))
     }
 
@@ -87,7 +87,7 @@ impl<S: 'static> ItemBuilder<S> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let inserted = with_loop(self.loop_id, |shared| blocking::insert(shared, f, self.meta));
+        let inserted = into_loop(self.loop_id, |shared| blocking::insert(shared, f, self.meta));
         inserted.unwrap_or_else(blocking::refused)
     }
 
@@ -108,7 +108,7 @@ impl<S: 'static> ItemBuilder<S> {
         // Nothing to be dropped until it is known where they go: so they are moved there from where they are, in
         // their parts.
         let parts = ManuallyDrop::new((source, callback));
-        let inserted = with_loop(self.loop_id, |shared| {
+        let inserted = into_loop(self.loop_id, |shared| {
             let Some(shared) = shared else { return Err((parts, InsertErrorKind::LoopGone)) };
             match shared.take_slot(self.meta.lane) {
                 Ok(place) => {
@@ -132,7 +132,7 @@ impl<S: 'static> ItemBuilder<S> {
         future: F,
         start: Start,
     ) -> JoinHandle<F::Output> {
-        let inserted = with_loop(self.loop_id, |shared| insert(shared, future, self.meta, start));
+        let inserted = into_loop(self.loop_id, |shared| insert(shared, future, self.meta, start));
         // Dropped here, with no loop borrowed: the future's destructor may do anything.
         inserted.unwrap_or_else(refused)
     }
