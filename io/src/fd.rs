@@ -145,14 +145,14 @@ impl<T: AsFd> FdSource<T> {
     pub fn set_interest(&mut self, interest: Interest) {
         self.interest = interest;
         self.marks.set(Marks::TOLD_READ | Marks::TOLD_WRITE | Marks::SPENT, false);
-        self.marks.set(Marks::UNTOLD, true);
+        self.marks.set(Marks::ASK, true);
     }
 
     /// Lets the next event come, of a source with [`Trigger::OneShot`]; of any other, has the system say
     /// again what is ready.
     pub fn rearm(&self) {
         self.marks.set(Marks::SPENT, false);
-        self.marks.set(Marks::UNTOLD, true);
+        self.marks.set(Marks::ASK, true);
     }
 
     /// Tries an operation that must not block, and notes if it would have.
@@ -192,7 +192,7 @@ impl<T: AsFd> FdSource<T> {
             return result;
         }
         if self.trigger != Trigger::Foreign {
-            self.marks.set(Marks::UNTOLD, false);
+            self.marks.hear_of(interest.set());
         }
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.adapter.registration().clear_open(interest.set());
@@ -270,19 +270,18 @@ impl<T: AsFd> FdSource<T> {
     /// Registers, or has the poller say again what is ready, if nobody told the loop. Returns whether it had
     /// to be asked.
     fn refresh(&self) -> io::Result<bool> {
-        if !self.marks.any(Marks::NEW | Marks::UNTOLD) {
+        if !self.marks.take_asking() {
             return Ok(false);
         }
-        self.marks.set(Marks::NEW | Marks::UNTOLD, false);
         if !self.is_over() {
             self.adapter.ask(self.interest)?;
         }
         Ok(true)
     }
 
-    /// Notes that an event is told.
+    /// Notes that an event is told, which is of these directions.
     #[inline]
-    fn tell(&self, event: Readiness) {
+    fn tell(&self, event: Readiness, told: Directions) {
         if event.read_closed {
             self.marks.set(Marks::TOLD_READ, true);
             let again = matches!(self.trigger, Trigger::Level | Trigger::Foreign);
@@ -299,7 +298,7 @@ impl<T: AsFd> FdSource<T> {
             }
             Trigger::Edge => self.adapter.registration().clear_open(self.interest.set()),
             Trigger::OneShot => self.marks.set(Marks::SPENT, true),
-            Trigger::Level | Trigger::Foreign => self.marks.set(Marks::UNTOLD, true),
+            Trigger::Level | Trigger::Foreign => self.marks.leave_untold(told),
         }
     }
 
@@ -327,7 +326,7 @@ impl<T: AsFd> FdSource<T> {
         }
         let asked = self.refresh()?;
         if let Some(ready) = self.ready().or_else(|| self.left(asked)) {
-            self.tell(ready);
+            self.tell(ready, ready.directions());
             return Poll::Ready(Some(Ok(ready)));
         }
         if self.is_over() {
@@ -352,8 +351,16 @@ impl Readiness {
     }
 
     fn any(self) -> bool {
-        let ends = self.read_closed || self.write_closed;
-        self.readable || self.writable || ends || self.priority || self.error
+        !self.directions().is_empty()
+    }
+
+    /// Those that it is of.
+    fn directions(self) -> Directions {
+        let of = |is: bool, way: Direction| if is { way.into() } else { Directions::NONE };
+        of(self.readable || self.read_closed, Direction::Read)
+            | of(self.writable || self.write_closed, Direction::Write)
+            | of(self.priority, Direction::Priority)
+            | of(self.error, Direction::Error)
     }
 }
 
@@ -367,7 +374,7 @@ impl<T: AsFd> Stream for FdSource<T> {
         let permit = ready!(budget::poll_proceed(cx));
         let registration = self.adapter.registration();
         let watched = self.interest.set();
-        if !self.marks.any(!Marks::PROGRESS) && (registration.closed() & watched).is_empty() {
+        if self.marks.is_plain() && (registration.closed() & watched).is_empty() {
             // As nearly always: there is nothing to tell but readiness.
             let open = registration.open() & watched;
             if open.is_empty() {
@@ -375,7 +382,7 @@ impl<T: AsFd> Stream for FdSource<T> {
             }
             permit.spend();
             let event = Readiness::of(open);
-            self.tell(event);
+            self.tell(event, open);
             return Poll::Ready(Some(Ok(event)));
         }
         let event = ready!(self.poll_rare(cx));

@@ -2,40 +2,71 @@
 
 use std::cell::Cell;
 
-/// What a source has told and was told, in one byte: nearly always none is set, `PROGRESS` apart.
-pub(super) struct Marks(Cell<u8>);
+use loopline_runtime::registration::Directions;
+
+/// What a source has told and was told, in two bytes: nearly always none is set, `PROGRESS` apart.
+pub(super) struct Marks {
+    bits: Cell<u8>,
+    /// The directions that were told, and of which nobody has said since whether they are so still.
+    /// `try_io` says it of its own alone.
+    untold: Cell<Directions>,
+}
 
 impl Marks {
-    /// It never joined the poller.
-    pub(super) const NEW: u8 = 1;
-    /// Set by an event, cleared by `try_io`: nobody told the loop whether the descriptor is empty.
-    pub(super) const UNTOLD: u8 = 1 << 1;
+    /// The poller is to be asked: it never was, or somebody wants to hear anew what it says.
+    pub(super) const ASK: u8 = 1;
     /// Of a one-shot source: its event was told, and `rearm` was not called since.
-    pub(super) const SPENT: u8 = 1 << 2;
+    pub(super) const SPENT: u8 = 1 << 1;
     /// The end of what is read was told.
-    pub(super) const TOLD_READ: u8 = 1 << 3;
+    pub(super) const TOLD_READ: u8 = 1 << 2;
     /// The end of what is written was told.
-    pub(super) const TOLD_WRITE: u8 = 1 << 4;
+    pub(super) const TOLD_WRITE: u8 = 1 << 3;
     /// The registration failed or everything has ended: there are no more events.
-    pub(super) const OVER: u8 = 1 << 5;
+    pub(super) const OVER: u8 = 1 << 4;
     /// Set by an operation that did something (not one that read 0 bytes), cleared by an event.
-    pub(super) const PROGRESS: u8 = 1 << 6;
+    pub(super) const PROGRESS: u8 = 1 << 5;
     /// The end of what is read was told while there was more to read, and no `try_io` has read since: who reads
     /// past it, until a read gives nothing, has not seen the end.
-    pub(super) const UNSEEN: u8 = 1 << 7;
+    pub(super) const UNSEEN: u8 = 1 << 6;
 
     pub(super) const fn new() -> Self {
-        Self(Cell::new(Self::NEW))
+        Self { bits: Cell::new(Self::ASK), untold: Cell::new(Directions::NONE) }
     }
 
     #[inline]
     pub(super) fn any(&self, marks: u8) -> bool {
-        self.0.get() & marks != 0
+        self.bits.get() & marks != 0
     }
 
     #[inline]
     pub(super) fn set(&self, marks: u8, on: bool) {
-        let others = self.0.get() & !marks;
-        self.0.set(if on { others | marks } else { others });
+        let others = self.bits.get() & !marks;
+        self.bits.set(if on { others | marks } else { others });
+    }
+
+    /// Whether there is nothing but readiness to tell of.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        !self.any(!Self::PROGRESS) && self.untold.get().is_empty()
+    }
+
+    /// Notes that these are told.
+    #[inline]
+    pub(super) fn leave_untold(&self, told: Directions) {
+        self.untold.set(told);
+    }
+
+    /// Notes that an operation in these says how they are.
+    #[inline]
+    pub(super) fn hear_of(&self, tried: Directions) {
+        self.untold.set(self.untold.get().without(tried));
+    }
+
+    /// Whether the poller has to be asked, which is about to be done.
+    pub(super) fn take_asking(&self) -> bool {
+        let asks = self.any(Self::ASK) || !self.untold.get().is_empty();
+        self.set(Self::ASK, false);
+        self.untold.set(Directions::NONE);
+        asks
     }
 }

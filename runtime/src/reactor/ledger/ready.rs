@@ -37,6 +37,8 @@ pub struct Directions(u8);
 impl Directions {
     /// All of them.
     pub const ALL: Self = Self(0b1111);
+    /// None of them.
+    pub const NONE: Self = Self(0);
 
     /// Returns the set of this one.
     #[inline]

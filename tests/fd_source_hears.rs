@@ -1,0 +1,123 @@
+//! `FdSource`: what its operations tell it, and what they do not.
+#![cfg(unix)] // descriptors
+
+#[path = "support/net.rs"]
+mod net;
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use loopline::callback::Next;
+use loopline::io::{FdSource, Interest, Trigger};
+use loopline::time::{sleep, timeout};
+use net::soon;
+use support::{block_on, closes_clean, paused};
+
+const TRIGGERS: [Trigger; 4] = [Trigger::Level, Trigger::Edge, Trigger::OneShot, Trigger::Foreign];
+
+/// A connected pair of Unix sockets that do not block.
+fn sockets() -> (UnixStream, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    far.set_nonblocking(true).unwrap();
+    (near, far)
+}
+
+/// Reads until it would block.
+fn drain(mut socket: &UnixStream) -> usize {
+    let mut buf = [0; 4096];
+    let mut sum = 0;
+    while let Ok(n @ 1..) = socket.read(&mut buf) {
+        sum += n;
+    }
+    sum
+}
+
+/// Writes until it would block.
+fn fill(mut socket: &UnixStream) {
+    while socket.write(&[0; 4096]).is_ok() {}
+}
+
+// contract 5; fault 51
+#[test]
+fn interest_that_changes_before_an_operation_of_the_same_callback_counts() {
+    for trigger in TRIGGERS {
+        let (near, mut far) = sockets();
+        far.write_all(b"question").unwrap();
+        block_on(async {
+            let mut source = FdSource::with_trigger(near, Interest::READABLE, trigger);
+            assert!(soon(source.next()).await.unwrap().unwrap().readable, "{trigger:?}");
+            source.set_interest(Interest::READABLE | Interest::WRITABLE);
+            let read = source.try_io_for(Interest::READABLE, |near| Ok(drain(near))).unwrap();
+            assert_eq!(read, 8);
+            let blocked = |mut near: &UnixStream| near.read(&mut [0]);
+            let error = source.try_io_for(Interest::READABLE, blocked).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            assert!(soon(source.next()).await.unwrap().unwrap().writable, "{trigger:?}");
+        });
+    }
+}
+
+// fault 51
+#[test]
+fn an_operation_after_rearm_does_not_take_it_back() {
+    for trigger in TRIGGERS {
+        let (near, mut far) = sockets();
+        far.write_all(b"abc").unwrap();
+        block_on(async {
+            let mut source = FdSource::with_trigger(near, Interest::READABLE, trigger);
+            for _ in 0..3 {
+                assert!(soon(source.next()).await.unwrap().unwrap().readable, "{trigger:?}");
+                source.rearm();
+                assert_eq!(source.try_io(|mut near| near.read(&mut [0])).unwrap(), 1);
+            }
+            assert!(timeout(Duration::from_millis(5), source.next()).await.is_err(), "{trigger:?}");
+        });
+    }
+}
+
+/// Runs a callback on a source of both directions whose writer is full. Returns how often it was called.
+fn calls_of(callback: impl Fn(&FdSource<UnixStream>) + 'static) -> u32 {
+    let (near, mut far) = sockets();
+    fill(&near);
+    far.write_all(b"abc").unwrap();
+    let mut event_loop = paused::<u32>();
+    let source = FdSource::new(near, Interest::READABLE | Interest::WRITABLE);
+    let insert = event_loop.handle().insert(source, move |event, source, calls: &mut u32| {
+        event.unwrap();
+        *calls += 1;
+        callback(source);
+        if *calls < 100 { Next::Keep } else { Next::Stop }
+    });
+    let join = insert.unwrap();
+    let mut calls = 0;
+    let ends = event_loop.run_until(&mut calls, async {
+        sleep(Duration::from_millis(5)).await;
+        // There is room again, which the callback fills; and then there is silence.
+        drain(&far);
+        sleep(Duration::from_millis(5)).await;
+        drop(join.cancel());
+    });
+    ends.unwrap();
+    closes_clean(event_loop);
+    calls
+}
+
+// contract 3
+#[test]
+fn an_operation_in_one_direction_says_nothing_of_the_other() {
+    let write = |mut near: &UnixStream| near.write(b"x");
+    let calls = calls_of(move |source| {
+        drain(source.get_ref());
+        while source.try_io_for(Interest::WRITABLE, write).is_ok() {}
+    });
+    assert!((2..10).contains(&calls), "read past it: {calls} calls");
+    let read = |mut near: &UnixStream| near.read(&mut [0]);
+    let calls = calls_of(move |source| {
+        fill(source.get_ref());
+        while source.try_io_for(Interest::READABLE, read).is_ok() {}
+    });
+    assert!((2..10).contains(&calls), "wrote past it: {calls} calls");
+}
