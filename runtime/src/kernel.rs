@@ -67,6 +67,15 @@ pub(crate) fn wait_readable(fd: RawFd) -> io::Result<()> {
     check(libc::c_long::from(found)).map(|_| ())
 }
 
+/// Whether a descriptor is a socket.
+#[cold]
+pub(crate) fn is_socket(fd: RawFd) -> bool {
+    let (mut kind, mut size) = (0 as libc::c_int, size_of::<libc::c_int>() as libc::socklen_t);
+    let (option, value) = (libc::SO_TYPE, (&raw mut kind).cast());
+    // SAFETY: the kernel writes one integer of that size, and the size; both are ours.
+    unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, option, value, &raw mut size) == 0 }
+}
+
 /// Sets how late the kernel may fire this thread's timers, to save power; it never fires them early.
 pub(crate) fn set_timer_slack(slack: Duration) -> io::Result<()> {
     let nanos = libc::c_ulong::try_from(slack.as_nanos()).unwrap_or(libc::c_ulong::MAX).max(1);

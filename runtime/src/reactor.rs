@@ -19,6 +19,8 @@ use slab::Slab;
 use crate::clock::{NEVER, Nanos};
 use crate::counted::{Counted, Value};
 use crate::fork::Stamp;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::kernel::is_socket;
 use crate::wake::Word;
 
 pub use ledger::{Direction, Directions, Each, WaitKey};
@@ -69,6 +71,26 @@ struct Entry {
     number: i32,
     /// Held for its drop: the descriptor may be registered again once this entry is gone.
     _claim: Claim,
+}
+
+impl Entry {
+    /// What an event of it says.
+    #[inline]
+    fn ready(&self, found: Found) -> Ready {
+        if found.is_failure() { self.failed(found) } else { found.ready() }
+    }
+
+    /// An error without a hang-up is the end of a pipe whose reader is gone. Of a socket it is an error to be
+    /// fetched, after which it goes on: a datagram was refused, a netlink socket overran. Where there is
+    /// priority data too, a file of the kernel's has changed.
+    #[cold]
+    fn failed(&self, found: Found) -> Ready {
+        let ready = found.ready();
+        if ready.0 & Ready::PRIORITY != 0 || is_socket(self.number) {
+            return Ready(ready.0 & !Ready::CLOSED | Ready::READABLE | Ready::WRITABLE);
+        }
+        ready
+    }
 }
 
 /// The poller and the table of registered sources.
@@ -232,14 +254,14 @@ impl Reactor {
             let marked = if found.is_readable_only() {
                 entry.ledger.mark_for_one(Ready(Ready::READABLE))
             } else {
-                entry.ledger.mark_for_one(found.ready())
+                entry.ledger.mark_for_one(entry.ready(found))
             };
             match marked {
                 Ok(Some(waiter)) => wake(waiter),
                 Ok(None) => {}
                 Err(()) => {
                     rare = true;
-                    entry.ledger.mark(found.ready(), &mut self.rest.borrow_mut());
+                    entry.ledger.mark(entry.ready(found), &mut self.rest.borrow_mut());
                 }
             }
         };
@@ -351,6 +373,12 @@ impl Reactor {
             Err(_) => true,
         }
     }
+}
+
+/// Nowhere else does it matter.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_socket(_number: i32) -> bool {
+    false
 }
 
 fn pack(index: usize, generation: usize) -> usize {

@@ -188,9 +188,16 @@ impl Found {
     pub(crate) fn ready(self) -> Ready {
         ready(self.0)
     }
+
+    /// Whether it tells of an error, and of nobody who has gone.
+    #[inline]
+    pub(crate) fn is_failure(self) -> bool {
+        const ENDS: i32 = libc::EPOLLERR | libc::EPOLLHUP | libc::EPOLLRDHUP;
+        self.0 & ENDS as u32 == libc::EPOLLERR as u32
+    }
 }
 
-/// What the kernel's flags mean; the same as mio's `Event` says.
+/// What the kernel's flags mean.
 #[inline]
 fn ready(flags: u32) -> Ready {
     const IN: u32 = libc::EPOLLIN as u32;

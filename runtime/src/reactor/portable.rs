@@ -129,10 +129,10 @@ impl Poller {
         }
         let events = self.events.borrow();
         match self.order.take() {
-            None => events.iter().for_each(|found| event(found.token().0, Found(ready(found)))),
+            None => events.iter().for_each(|found| event(found.token().0, Found::of(found))),
             Some(order) => {
                 let found: Vec<&Event> = events.iter().collect();
-                order.into_iter().for_each(|i| event(found[i].token().0, Found(ready(found[i]))));
+                order.into_iter().for_each(|i| event(found[i].token().0, Found::of(found[i])));
             }
         }
     }
@@ -161,9 +161,15 @@ impl std::os::fd::AsFd for Poller {
 
 /// What mio says of one source.
 #[derive(Clone, Copy)]
-pub(crate) struct Found(Ready);
+pub(crate) struct Found(Ready, bool);
 
 impl Found {
+    fn of(event: &Event) -> Self {
+        // Elsewhere an error comes with an end.
+        let is_epoll = cfg!(any(target_os = "linux", target_os = "android"));
+        Self(ready(event), is_epoll && event.is_error() && !event.is_read_closed())
+    }
+
     #[inline]
     pub(crate) fn is_readable_only(self) -> bool {
         self.0 == Ready(Ready::READABLE)
@@ -172,6 +178,12 @@ impl Found {
     #[inline]
     pub(crate) fn ready(self) -> Ready {
         self.0
+    }
+
+    /// Whether it tells of an error, and of nobody who has gone.
+    #[inline]
+    pub(crate) fn is_failure(self) -> bool {
+        self.1
     }
 }
 

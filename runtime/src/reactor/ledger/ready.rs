@@ -157,6 +157,9 @@ impl Ready {
     /// them saw WouldBlock must not take the end-of-file from a reader.
     pub(crate) const PRIORITY_CLOSED: u8 = Self::PRIORITY << Self::ENDS;
 
+    /// The three ends.
+    pub(crate) const CLOSED: u8 = Self::READ_CLOSED | Self::WRITE_CLOSED | Self::PRIORITY_CLOSED;
+
     /// Where the ends stand. That of `Error` is never set.
     const ENDS: u32 = 4;
 
