@@ -21,6 +21,7 @@ pub use self::any::{Async, AsyncRegisterError};
 pub use self::foreign::ForeignLoop;
 #[cfg(feature = "fd")]
 pub use self::guard::{AsyncReadyGuard, AsyncReadyMutGuard, TryIoError};
+pub use self::readiness::Readiness;
 pub use self::trigger::Trigger;
 pub use crate::interest::{Interest, Ready};
 
@@ -34,25 +35,8 @@ mod guard;
 #[cfg(feature = "fd")]
 pub(crate) mod held;
 mod marks;
+mod readiness;
 mod trigger;
-
-/// An event of a [`FdSource`]: what its descriptor is ready for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Readiness {
-    /// A read is worth trying, if only to see the end.
-    pub readable: bool,
-    /// A write is worth trying, if only to see that nobody reads it.
-    pub writable: bool,
-    /// The other end sends no more, or the descriptor failed. Told once; what it has sent may be left to read.
-    pub read_closed: bool,
-    /// Nothing can be written any more. Told once.
-    pub write_closed: bool,
-    /// Priority data is there.
-    pub priority: bool,
-    /// An error is there to be asked for.
-    pub error: bool,
-}
 
 /// A descriptor as a source of [`Readiness`] events.
 ///
@@ -141,18 +125,40 @@ impl<T: AsFd> FdSource<T> {
         self.adapter.into_inner()
     }
 
-    /// Changes what is watched for.
+    /// Changes what is watched for; and what is ready is told anew, as by [`FdSource::rearm`]. An end that was
+    /// told is no news where nothing changes: a composed source may say what it wants in each poll.
     pub fn set_interest(&mut self, interest: Interest) {
+        if interest == self.interest {
+            if matches!(self.trigger, Trigger::Edge | Trigger::OneShot) {
+                self.rearm();
+            }
+            return;
+        }
+        // Of what was not watched, what is known is old.
+        let added = interest.set().without(self.interest.set());
+        self.adapter.registration().clear_open(added);
         self.interest = interest;
-        self.marks.set(Marks::TOLD_READ | Marks::TOLD_WRITE | Marks::SPENT, false);
+        self.marks.set(Marks::TOLD_READ | Marks::TOLD_WRITE, false);
         self.marks.set(Marks::ASK, true);
+        self.renew();
     }
 
-    /// Lets the next event come, of a source with [`Trigger::OneShot`]; of any other, has the system say
-    /// again what is ready.
+    /// Lets the next event come, of a source with [`Trigger::OneShot`] whose event was told; of one with
+    /// another trigger, has the system say again what is ready.
     pub fn rearm(&self) {
-        self.marks.set(Marks::SPENT, false);
-        self.marks.set(Marks::ASK, true);
+        if self.trigger != Trigger::OneShot {
+            self.marks.set(Marks::ASK, true);
+        }
+        self.renew();
+    }
+
+    /// Lets the next event come, if it waits for that: what is known by then was told.
+    fn renew(&self) {
+        if self.marks.any(Marks::SPENT) {
+            self.marks.set(Marks::SPENT, false);
+            self.marks.set(Marks::ASK, true);
+            self.adapter.registration().clear_open(self.interest.set());
+        }
     }
 
     /// Tries an operation that must not block, and notes if it would have.
@@ -270,11 +276,9 @@ impl<T: AsFd> FdSource<T> {
     /// Registers, or has the poller say again what is ready, if nobody told the loop. Returns whether it had
     /// to be asked.
     fn refresh(&self) -> io::Result<bool> {
-        if !self.marks.take_asking() {
-            return Ok(false);
-        }
+        let Some(stale) = self.marks.take_asking() else { return Ok(false) };
         if !self.is_over() {
-            self.adapter.ask(self.interest)?;
+            self.adapter.ask(self.interest, stale)?;
         }
         Ok(true)
     }
@@ -333,34 +337,6 @@ impl<T: AsFd> FdSource<T> {
             return Poll::Ready(None);
         }
         self.poll_wait(cx)
-    }
-}
-
-impl Readiness {
-    /// Of these directions, none of which has ended.
-    #[inline]
-    fn of(open: Directions) -> Self {
-        Self {
-            readable: open.has(Direction::Read),
-            writable: open.has(Direction::Write),
-            read_closed: false,
-            write_closed: false,
-            priority: open.has(Direction::Priority),
-            error: open.has(Direction::Error),
-        }
-    }
-
-    fn any(self) -> bool {
-        !self.directions().is_empty()
-    }
-
-    /// Those that it is of.
-    fn directions(self) -> Directions {
-        let of = |is: bool, way: Direction| if is { way.into() } else { Directions::NONE };
-        of(self.readable || self.read_closed, Direction::Read)
-            | of(self.writable || self.write_closed, Direction::Write)
-            | of(self.priority, Direction::Priority)
-            | of(self.error, Direction::Error)
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 #[cfg(feature = "fd")]
 use std::task::Context;
 
-use loopline_runtime::registration::{Direction, WaitKey};
+use loopline_runtime::registration::{Direction, Directions, WaitKey};
 
 use super::Adapter;
 use crate::interest::Interest;
@@ -38,9 +38,9 @@ impl Keys {
 
 impl<T: AsFd> Adapter<T> {
     /// Registers for exactly this; or, registered already, has the poller say again what is ready now.
-    /// What was known of it is forgotten, the ends apart.
-    pub(crate) fn ask(&self, interest: Interest) -> io::Result<()> {
-        self.registration.clear_open(interest.set());
+    /// What was known of the stale directions is forgotten, the ends apart.
+    pub(crate) fn ask(&self, interest: Interest, stale: Directions) -> io::Result<()> {
+        self.registration.clear_open(stale);
         self.rearm(interest.to_mio())?;
         self.registration.watch(interest.set())
     }

@@ -196,7 +196,7 @@ impl<T: AsFd> Async<T> {
                 return Ok(());
             }
             return match self.interest {
-                Some(asked) => self.adapter.ask(asked),
+                Some(asked) => self.adapter.ask(asked, asked.set()),
                 None => self.begin_more(interest),
             };
         }
@@ -204,7 +204,7 @@ impl<T: AsFd> Async<T> {
         let unknown = Ready::of(self.registration(), asked).is_empty();
         let asks = self.told.get() || self.trigger == Trigger::Foreign && unknown;
         if asks {
-            self.adapter.ask(asked)?;
+            self.adapter.ask(asked, asked.set())?;
             self.told.set(false);
         }
         Ok(())

@@ -62,11 +62,12 @@ impl Marks {
         self.untold.set(self.untold.get().without(tried));
     }
 
-    /// Whether the poller has to be asked, which is about to be done.
-    pub(super) fn take_asking(&self) -> bool {
-        let asks = self.any(Self::ASK) || !self.untold.get().is_empty();
+    /// Whether the poller has to be asked, which is about to be done: if so, the directions that were told.
+    /// What is known of any other is news still.
+    pub(super) fn take_asking(&self) -> Option<Directions> {
+        let untold = self.untold.replace(Directions::NONE);
+        let asks = self.any(Self::ASK) || !untold.is_empty();
         self.set(Self::ASK, false);
-        self.untold.set(Directions::NONE);
-        asks
+        asks.then_some(untold)
     }
 }

@@ -1,0 +1,49 @@
+//! What a descriptor's source tells.
+
+use loopline_runtime::registration::{Direction, Directions};
+
+/// An event of a [`FdSource`](super::FdSource): what its descriptor is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Readiness {
+    /// A read is worth trying, if only to see the end.
+    pub readable: bool,
+    /// A write is worth trying, if only to see that nobody reads it.
+    pub writable: bool,
+    /// The other end sends no more, or the descriptor failed. Told once; what it has sent may be left to read.
+    pub read_closed: bool,
+    /// Nothing can be written any more. Told once.
+    pub write_closed: bool,
+    /// Priority data is there.
+    pub priority: bool,
+    /// An error is there to be asked for.
+    pub error: bool,
+}
+
+impl Readiness {
+    /// Of these directions, none of which has ended.
+    #[inline]
+    pub(super) fn of(open: Directions) -> Self {
+        Self {
+            readable: open.has(Direction::Read),
+            writable: open.has(Direction::Write),
+            read_closed: false,
+            write_closed: false,
+            priority: open.has(Direction::Priority),
+            error: open.has(Direction::Error),
+        }
+    }
+
+    pub(super) fn any(self) -> bool {
+        !self.directions().is_empty()
+    }
+
+    /// Those that it is of.
+    pub(super) fn directions(self) -> Directions {
+        let of = |is: bool, way: Direction| if is { way.into() } else { Directions::NONE };
+        of(self.readable || self.read_closed, Direction::Read)
+            | of(self.writable || self.write_closed, Direction::Write)
+            | of(self.priority, Direction::Priority)
+            | of(self.error, Direction::Error)
+    }
+}
