@@ -48,7 +48,11 @@ mod trigger;
 /// where the system does not tell that, `try_io` does something, an `Ok(0)` apart), and one more in which a
 /// read gives none. The source ends, and its item with it, when the end of all it watches was told and nothing
 /// is left; by [`Trigger::Edge`] as soon as the end was told, as who is told must go on to it. So one whose
-/// other end is gone does not keep the loop busy.
+/// other end is gone does not keep the loop busy. (A fifo's reader ends with its last writer; to hear of the
+/// next one, open it to write too.)
+///
+/// An error of a socket is no end: a datagram that was refused, messages that were dropped. It is told as
+/// `readable` and `writable`, and the next operation fetches it.
 ///
 /// [`FdSource::with_trigger`] makes one whose events come otherwise.
 ///
