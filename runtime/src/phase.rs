@@ -48,8 +48,8 @@ impl Place {
         self.bound = bound;
         with_loop(loop_id, |shared| {
             let Some(shared) = shared else { return Poll::Ready(None) };
-            let (slot, children) = (shared.running_slot.get(), &shared.polled_children);
-            match shared.phases.poll(phase, key, slot, children, cx.waker()) {
+            let item = shared.home.word_in(shared.running_slot.get());
+            match shared.phases.poll(phase, key, item, &shared.polled_children, cx.waker()) {
                 Ok(()) => {
                     permit.spend();
                     Poll::Ready(Some(told(shared)))

@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use crate::clock::Nanos;
 use crate::item::TaskId;
-use crate::wake;
+use crate::wake::{self, Word};
 
 pub(crate) use self::entries::Key;
 use self::entries::{Entries, Entry};
@@ -25,12 +25,12 @@ pub(crate) enum Phase {
 }
 
 /// In whose poll a stream waits: the item's slot, and the children of scopes inside that, by slot and number.
-pub(crate) type Whose<'a> = (u32, &'a [(u32, TaskId)]);
+pub(crate) type Whose<'a> = (Word, &'a [(u32, TaskId)]);
 
 /// An entry that fired.
 pub(crate) struct Fired {
     pub(crate) waker: Waker,
-    pub(crate) slot: u32,
+    pub(crate) item: Word,
     pub(crate) children: Vec<(u32, TaskId)>,
 }
 
@@ -72,7 +72,7 @@ impl Phases {
         &self,
         phase: Phase,
         key: Key,
-        slot: u32,
+        item: Word,
         children: &RefCell<Vec<(u32, TaskId)>>,
         waker: &Waker,
     ) -> Result<(), Option<Waker>> {
@@ -85,7 +85,7 @@ impl Phases {
             drop(entries);
             return Ok(());
         }
-        entry.slot = slot;
+        entry.item = item;
         entry.children.clear();
         entry.children.extend_from_slice(&children.borrow());
         let old = entry.waker.replace(waker);
@@ -114,11 +114,11 @@ impl Phases {
         may_run: impl FnOnce(Whose<'_>, &Waker) -> bool,
     ) -> Option<Fired> {
         let mut entries = self.entries[phase as usize].borrow_mut();
-        let Entry { slot, children, waker, fired } = entries.get(key)?;
-        let waker = waker.take_if(|waker| may_run((*slot, children), waker))?;
+        let Entry { item, children, waker, fired } = entries.get(key)?;
+        let waker = waker.take_if(|waker| may_run((*item, children), waker))?;
         *fired = true;
         self.count(phase, true, false);
-        Some(Fired { waker, slot: *slot, children: mem::take(children) })
+        Some(Fired { waker, item: *item, children: mem::take(children) })
     }
 
     fn count(&self, phase: Phase, before: bool, after: bool) {

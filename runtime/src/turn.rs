@@ -1,20 +1,22 @@
 //! One turn: park, collect, run, idle. The diagram is in the crate's documentation.
 //!
-//! User code runs in `run`, and for streams that wait for a phase in `run_phase`; both call `poll`, which
+//! User code runs in `run`, and for streams that wait for a phase in `around`; both call `poll`, which
 //! is the root future or `Shared::poll_item`.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use self::around::run_phase;
 pub(crate) use self::run::{PLAIN, TIMED, WATCHED, leaves_rest, should_yield};
 use crate::clock::{LAST_JUMP, NEVER, Nanos, nanos};
 use crate::config::{add, raise};
-use crate::phases::{Fired, Phase, Whose};
-use crate::run_queue::{MAIL, NONE, ROOT};
+use crate::phases::Phase;
+use crate::run_queue::MAIL;
 use crate::shared::{Life, Root, Shared};
 use crate::wake;
 
+mod around;
 mod run;
 
 /// Numbers drained from the inbox, and messages taken from the mailbox, in one turn.
@@ -341,59 +343,6 @@ fn collect_mail(shared: &Shared) {
     }
     // More may be there: look again next turn, after the poller.
     shared.home.number.inbox().wake(MAIL);
-}
-
-/// Runs the streams that wait for a phase, each in its item, now.
-fn run_phase(shared: &Shared, root: &mut Root<'_>, phase: Phase) {
-    let queue = &shared.home.queue;
-    let (mut ran, mut woken) = (0, 0);
-    let is_own = |slot, waiter: &_| slot != NONE && shared.home.is_waker_of(slot, waiter);
-    // The item that is called by the waker of who polled: a child's, if it was in one of a scope.
-    let called = |(slot, children): Whose<'_>| children.last().map_or(slot, |child| child.0);
-    // The moments around a wait are no news any more when a pause is over. (That there was time is.)
-    let may_run = |whose: Whose<'_>, waiter: &_| {
-        phase == Phase::Idle
-            || !is_own(called(whose), waiter)
-            || !queue.is_paused(whose.0) && !whose.1.iter().any(|child| queue.is_paused(child.0))
-    };
-    for key in shared.phases.due(phase) {
-        let Some(Fired { waker, slot, children }) = shared.phases.fire(phase, key, may_run) else {
-            continue;
-        };
-        // The item's own waker would only queue it, and it runs right here. A foreign one has to know.
-        // Any other of ours is another item's, of another loop perhaps: that one is queued.
-        let own = is_own(called((slot, &children)), &waker);
-        let foreign = !wake::is_ours(&waker);
-        // Before the foreign one, which does the same.
-        let was_woken =
-            queue.is_woken(slot) || children.iter().any(|child| queue.is_woken(child.0));
-        if !own {
-            shared.wake_waiter(waker);
-        }
-        if !own && !foreign {
-            continue;
-        }
-        // Has each scope poll its child when the item is polled: the innermost first, as it calls the others.
-        for &(child, _) in children.iter().rev().filter(|child| shared.holds(child.0, child.1)) {
-            if let Some(entry) = queue.take_out_of_order(child) {
-                (shared.ways.get().alone)(shared, root, &entry);
-            }
-        }
-        if let Some(entry) = queue.take_out_of_order(slot) {
-            let done = (shared.ways.get().alone)(shared, root, &entry);
-            ran += 1;
-            woken += u64::from(was_woken);
-            if done {
-                // Queued once more, so that the loop does not sleep on the root future's output.
-                queue.wake_any(ROOT);
-            }
-        }
-    }
-    add(&shared.counters.items_run, ran);
-    shared.rest();
-    if phase != Phase::Idle {
-        add(&shared.phases.around_waits, ran - woken);
-    }
 }
 
 #[cfg(test)]

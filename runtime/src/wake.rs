@@ -77,6 +77,14 @@ impl Home {
         }
     }
 
+    /// Returns the word of the item that is in a slot now; of no slot one that is nobody's.
+    pub(crate) fn word_in(&self, slot: u32) -> Word {
+        match self.queue.content(slot) {
+            Some(_) => self.queue.word(slot, self.queue.generation(slot)),
+            None => Word::MAX,
+        }
+    }
+
     /// Whether this is the waker of the item that is in `slot` now.
     pub(crate) fn is_waker_of(&self, slot: u32, waker: &Waker) -> bool {
         is_ours(waker) && waker.data().addr() == self.queue.word(slot, self.queue.generation(slot))

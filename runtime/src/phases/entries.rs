@@ -9,13 +9,13 @@ use std::task::Waker;
 use slab::Slab;
 
 use crate::item::TaskId;
-use crate::run_queue::NONE;
+use crate::wake::Word;
 
 /// One stream that waits for a phase.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The item whose poll waited last; it is run in the phase itself.
-    pub(super) slot: u32,
+    pub(super) item: Word,
     /// The children of scopes inside that poll, each inside the one before: what is called for them to be
     /// polled by it.
     pub(super) children: Vec<(u32, TaskId)>,
@@ -69,7 +69,7 @@ impl Entries {
     pub(super) fn push(&mut self) -> Key {
         let number = self.next_number;
         self.next_number += 1;
-        let entry = Entry { slot: NONE, children: Vec::new(), waker: None, fired: false };
+        let entry = Entry { item: Word::MAX, children: Vec::new(), waker: None, fired: false };
         let links = Links { previous: self.ends.previous, next: END };
         let index = self.places.insert(Place { number, links, entry });
         self.links(links.previous).next = index;
