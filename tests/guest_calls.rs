@@ -238,7 +238,7 @@ fn a_host_that_asks_before_each_wait_may_have_a_future_polled_too() {
         let asked = turns.prepare();
         if !asked.ready {
             let due = asked.deadline.expect("a sleep");
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            thread::sleep(due.saturating_duration_since(Instant::now()));
             waits += 1;
         }
         (_, output) = turns.turn(&mut ()).unwrap();
