@@ -404,7 +404,8 @@ fn a_stop_from_before_the_end_is_not_meant_for_it() {
     let handle = event_loop.handle();
     handle.spawn(async move {
         closing().await;
-        yield_now().await;
+        // In a later turn than the first.
+        sleep(Duration::from_millis(1)).await;
         handle.with(|n| *n += 1);
     });
     handle.stop();
