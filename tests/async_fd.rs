@@ -248,6 +248,32 @@ fn one_descriptor_is_registered_once_and_anew_after_into_inner() {
 }
 
 #[test]
+fn an_operation_that_would_block_is_not_called_again_before_the_system_says_so() {
+    let (near, mut far) = sockets();
+    block_on(async {
+        let near = Async::new(near).unwrap();
+        fill(near.get_ref());
+        let calls = std::cell::Cell::new(0);
+        let write = || {
+            near.try_io(Interest::WRITABLE, |mut near| {
+                calls.set(calls.get() + 1);
+                near.write(b"x")
+            })
+        };
+        // Of this direction nothing is known before the first.
+        for _ in 0..3 {
+            assert_eq!(write().unwrap_err().kind(), ErrorKind::WouldBlock);
+        }
+        assert_eq!(calls.get(), 1);
+        // What is there to be flushed is asked at once all the same: nearly always nothing.
+        assert!(poll_once((&near).flush()).await.is_ready());
+        while far.read(&mut [0; 4096]).is_ok() {}
+        soon(near.writable()).await.unwrap().retain_ready();
+        assert_eq!((write().unwrap(), calls.get()), (1, 2));
+    });
+}
+
+#[test]
 fn what_was_not_asked_for_cannot_be_awaited() {
     let (near, _far) = sockets();
     block_on(async {
@@ -273,12 +299,16 @@ fn awaited_in_another_loop_is_a_clear_error() {
     });
     far.write_all(b"x").unwrap();
     home.block_on(async { soon(near.readable()).await.unwrap().retain_ready() }).unwrap();
+    let mut other = event_loop::<()>();
     ends_with_registrations(home, 1);
-    // Its loop is gone.
-    block_on(async {
+    // Its loop is gone: for one that was there beside it, and for one that comes after it.
+    let asks = async || {
         let error = soon(near.writable()).await.map(drop).unwrap_err();
         assert_eq!(error.to_string(), "the event loop that this source was used on is gone");
-    });
+    };
+    other.block_on(asks()).unwrap();
+    block_on(asks());
+    closes_clean(other);
 }
 
 // fault 90

@@ -277,3 +277,18 @@ fn whatever_the_trigger_a_source_whose_other_end_is_gone_ends() {
         });
     }
 }
+
+// contract 20; fault 53
+#[test]
+fn by_edge_an_end_is_told_once_and_ends_the_source_whatever_is_left() {
+    let (near, mut far) = sockets();
+    far.write_all(b"abc").unwrap();
+    drop(far);
+    block_on(async {
+        let mut source = FdSource::with_trigger(near, Interest::READABLE, Trigger::Edge);
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(event.readable && event.read_closed);
+        assert_eq!(source.try_io(|mut socket| socket.read(&mut [0])).unwrap(), 1);
+        assert!(soon(source.next()).await.is_none(), "who is told must go on to the end");
+    });
+}

@@ -162,6 +162,8 @@ fn waits_for_time_and_for_ends() {
         let mut set: JoinSet<()> = [pending()].into_iter().collect();
         flat("a set's task", async || dropped(set.join_next()).await).await;
         set.shutdown().await;
+        flat("a wait of the loop", async || dropped(callback::before_park().next()).await).await;
+        flat("an idle moment", async || dropped(callback::idle().next()).await).await;
         flat("the shutdown", async || dropped(closing()).await).await;
         let token = CancellationToken::new();
         flat("a cancellation", async || dropped(token.cancelled()).await).await;

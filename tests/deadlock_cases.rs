@@ -426,3 +426,23 @@ fn main_prints_it_and_exits_with_one() {
         assert!(text.contains(expected), "{expected} is not in: {text}");
     }
 }
+
+#[test]
+fn a_ping_that_another_thread_may_make_is_waited_for() {
+    let mut event_loop = event_loop::<u32>();
+    let (ping, pings) = callback::ping();
+    let insert = event_loop.handle().insert(pings, |(), _, fired: &mut u32| {
+        *fired += 1;
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(5)); // so that it is waited for, which is most to the point
+        ping.ping();
+    });
+    let mut fired = 0;
+    event_loop.run(&mut fired).unwrap();
+    assert_eq!(fired, 1);
+    thread.join().unwrap();
+    closes_clean(event_loop);
+}

@@ -412,3 +412,32 @@ fn who_reads_by_itself_sees_the_end_that_came_with_the_last_bytes() {
         closes_clean(event_loop);
     }
 }
+
+// contract 6, 20; fault 53
+#[test]
+fn bytes_left_after_the_end_are_told_beside_room_to_write_whoever_looks_away_once() {
+    let (near, mut far) = sockets();
+    far.write_all(b"ab").unwrap();
+    far.shutdown(Shutdown::Write).unwrap();
+    block_on(async {
+        let mut source = FdSource::new(near, Interest::READABLE | Interest::WRITABLE);
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(event.readable && event.writable && event.read_closed, "{event:?}");
+        // Reads nothing, and writes nothing.
+        let write = |mut socket: &UnixStream| socket.write(b"");
+        assert_eq!(source.try_io_for(Interest::WRITABLE, write).unwrap(), 0);
+        for byte in *b"ab" {
+            let event = soon(source.next()).await.unwrap().unwrap();
+            assert!(event.readable && event.writable && !event.read_closed, "{event:?}");
+            let mut one = [0];
+            let read = |mut socket: &UnixStream| socket.read(&mut one);
+            assert_eq!(source.try_io_for(Interest::READABLE, read).unwrap(), 1);
+            assert_eq!(one, [byte]);
+            assert_eq!(source.try_io_for(Interest::WRITABLE, write).unwrap(), 0);
+        }
+        // Once more, as far as it knows; and then no more.
+        soon(source.next()).await.unwrap().unwrap();
+        let event = soon(source.next()).await.unwrap().unwrap();
+        assert!(!event.readable && event.writable, "{event:?}");
+    });
+}

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Next};
-use loopline::io::ForeignLoop;
+use loopline::io::{FdSource, ForeignLoop, Interest};
 use loopline::time::{self, Timer, sleep};
 use support::{block_on, closes_clean, event_loop, paused};
 
@@ -70,7 +70,7 @@ fn a_library_runs_when_it_said_and_when_its_descriptor_is_readable() {
 fn a_library_that_always_wants_to_run_does_so_once_a_turn() {
     let mut event_loop = event_loop::<u64>();
     let handle = event_loop.handle();
-    let (near, mut far) = sockets();
+    let (near, _far) = sockets();
     let source = ForeignLoop::new(near, |_: &UnixStream| Some(ZERO));
     let hosted = handle.insert(source, |event, _source, runs: &mut u64| {
         event.unwrap();
@@ -84,16 +84,22 @@ fn a_library_that_always_wants_to_run_does_so_once_a_turn() {
         event_loop.turn(&mut runs, None).unwrap();
         assert_eq!(runs, turn);
     }
-    let reading = async {
-        let reader = loopline::spawn(async move {
+    // A descriptor and a timer of others come through, a turn or two each.
+    let (near, mut far) = sockets();
+    let others = async move {
+        let mut source = FdSource::new(&near, Interest::READABLE);
+        for _ in 0..10 {
             far.write_all(b"x").unwrap();
-            let mut timer = Timer::after(Duration::from_millis(2));
-            timer.next().await.unwrap();
-        });
-        reader.await.unwrap();
+            let before = handle.stats().turns;
+            source.next().await.unwrap().unwrap();
+            assert!(handle.stats().turns <= before + 2);
+            assert_eq!(source.try_io(|near| (&**near).read(&mut [0; 8])).unwrap(), 1);
+        }
+        let mut timer = Timer::after(Duration::from_millis(2));
+        timer.next().await.unwrap();
     };
-    event_loop.run_until(&mut runs, reading).unwrap();
-    assert!(runs > 12, "{runs} runs");
+    event_loop.run_until(&mut runs, others).unwrap();
+    assert!(runs > 20, "{runs} runs");
     drop(hosted.cancel());
     closes_clean(event_loop);
 }
@@ -174,5 +180,30 @@ fn what_a_library_does_before_a_wait_comes_after_all_else_of_the_turn() {
     assert_eq!(log, ["ping", "byte"]);
     assert_eq!(waits.get(), 2);
     assert!(hosted.unwrap().is_finished() && other.unwrap().is_finished());
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_library_that_wants_to_run_no_more_is_not_run_at_the_time_it_said_before() {
+    let mut event_loop = paused::<u32>();
+    let handle = event_loop.handle();
+    let (near, _far) = sockets();
+    let library = Library::default();
+    library.due.set(Some(Duration::from_secs(5)));
+    let asked = library.clone();
+    let source = ForeignLoop::new(near, move |_: &UnixStream| asked.due.get());
+    let hosted = handle.insert(source, |_, _, runs: &mut u32| {
+        *runs += 1;
+        Next::Keep
+    });
+    let mut runs = 0;
+    let done = async {
+        sleep(Duration::from_secs(1)).await;
+        library.due.set(None);
+        sleep(Duration::from_secs(60)).await;
+    };
+    event_loop.run_until(&mut runs, done).unwrap();
+    assert_eq!(runs, 0);
+    drop(hosted.unwrap().cancel());
     closes_clean(event_loop);
 }

@@ -10,9 +10,11 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
+use futures::Stream;
+use loopline::callback;
 use loopline::time::sleep;
-use loopline::yield_now;
-use support::{closes_clean, ends_with_items, event_loop};
+use loopline::{Clock, yield_now};
+use support::{built, closes_clean, ends_with_items, event_loop};
 
 /// Longer than any test.
 const FAR: Duration = Duration::from_secs(1_000);
@@ -256,5 +258,100 @@ fn a_remote_waiter_whose_functions_panic_leaves_the_item_and_the_loop_as_they_we
     drop(remote);
     event_loop.run(&mut ()).unwrap();
     assert!(matches!(poll_with(&mut join, Waker::noop()), Poll::Ready(Ok(6))));
+    closes_clean(event_loop);
+}
+
+// contract 25, 42
+#[test]
+fn no_more_foreign_wakers_of_timers_are_called_in_a_turn_than_items_may_run_in_it() {
+    let mut event_loop = built::<()>(|builder| builder.clock(Clock::Paused).items_per_turn(3));
+    let (custom, waker) = custom_waker();
+    let sleeps = event_loop.block_on(async {
+        let mut sleeps: Vec<_> = (0..10).map(|_| sleep(Duration::from_millis(1))).collect();
+        sleeps.iter_mut().for_each(|sleep| assert!(poll_with(sleep, &waker).is_pending()));
+        sleeps
+    });
+    let mut sleeps = sleeps.unwrap();
+    let mut called = 0;
+    while called < 10 {
+        event_loop.turn(&mut (), None).unwrap();
+        let now = custom.wakes.load(Ordering::SeqCst);
+        assert!(now - called <= 3, "{} in one turn", now - called);
+        called = now;
+    }
+    sleeps.iter_mut().for_each(|sleep| assert!(poll_with(sleep, &waker).is_ready()));
+    drop(sleeps);
+    closes_clean(event_loop);
+}
+
+/// A waker whose wake and drop use the event loop, as the last owner of something may.
+struct Busy(loopline::Handle<()>, std::rc::Rc<std::cell::Cell<u32>>);
+
+impl Busy {
+    fn acts(&self) {
+        let mut sleep = Box::pin(sleep(FAR));
+        assert!(poll_with(&mut sleep, Waker::noop()).is_pending());
+        drop(sleep);
+        self.0.defer(|()| ());
+        self.1.set(self.1.get() + 1);
+    }
+
+    fn waker(self) -> Waker {
+        static TABLE: RawWakerVTable = RawWakerVTable::new(
+            |data| {
+                // SAFETY: `data` came from `Rc::into_raw`, on this thread.
+                unsafe { std::rc::Rc::increment_strong_count(data.cast::<Busy>()) };
+                RawWaker::new(data, &TABLE)
+            },
+            |data| {
+                // SAFETY: as above; takes the waker's own reference.
+                unsafe { std::rc::Rc::from_raw(data.cast::<Busy>()) }.acts();
+            },
+            // SAFETY: as above; the waker lives.
+            |data| unsafe { &*data.cast::<Busy>() }.acts(),
+            // SAFETY: as above; takes the waker's own reference.
+            |data| unsafe { std::rc::Rc::from_raw(data.cast::<Busy>()) }.acts(),
+        );
+        let data = std::rc::Rc::into_raw(std::rc::Rc::new(self));
+        // SAFETY: never leaves this thread.
+        unsafe { Waker::from_raw(RawWaker::new(data.cast(), &TABLE)) }
+    }
+}
+
+// contract 16, 37
+#[test]
+fn a_waker_that_uses_the_loop_may_be_replaced_dropped_and_woken_by_it() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let acted = std::rc::Rc::new(std::cell::Cell::new(0));
+    let busy = || Busy(handle, acted.clone()).waker();
+    event_loop
+        .block_on(async {
+            let mut slept = sleep(FAR);
+            let (ping, mut pings) = callback::ping();
+            let mut before = callback::before_park();
+            for _ in 0..2 {
+                let waker = busy();
+                let mut cx = Context::from_waker(&waker);
+                assert!(Pin::new(&mut slept).poll(&mut cx).is_pending());
+                assert!(Pin::new(&mut pings).poll_next(&mut cx).is_pending());
+                assert!(Pin::new(&mut before).poll_next(&mut cx).is_pending());
+            }
+            let replaced = acted.get();
+            ping.ping();
+            assert!(acted.get() > replaced);
+            drop((slept, before, pings));
+            // One that is called as it is due.
+            let waker = busy();
+            let mut soon = sleep(Duration::from_millis(1));
+            assert!(poll_with(&mut soon, &waker).is_pending());
+            let before = acted.get();
+            while acted.get() == before {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .unwrap();
+    event_loop.run(&mut ()).unwrap();
+    assert!(acted.get() >= 8);
     closes_clean(event_loop);
 }

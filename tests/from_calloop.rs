@@ -5,6 +5,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use loopline::callback::{self, Controlled, Next};
@@ -203,5 +204,30 @@ fn a_turn_waits_its_time_although_an_item_was_cancelled_before_it() {
     let began = Instant::now();
     event_loop.turn(&mut (), LIMIT).unwrap();
     assert!(began.elapsed() >= LIMIT, "it ended after {:?}", began.elapsed());
+    closes_clean(event_loop);
+}
+
+// contract 16
+#[test]
+fn the_item_of_a_source_that_was_taken_out_ends_well_and_one_whose_change_panics_stays() {
+    let mut event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    let (sender, messages) = callback::channel();
+    let (messages, control) = callback::controlled(messages);
+    let item = handle.insert(messages, |n, _source, sum: &mut u32| {
+        *sum += n;
+        Next::Keep
+    });
+    let mut sum = 0;
+    event_loop.turn(&mut sum, Duration::ZERO).unwrap();
+    let change = AssertUnwindSafe(|| control.with(|_| panic!("the test's own panic")));
+    assert!(catch_unwind(change).is_err());
+    sender.send(5).unwrap();
+    event_loop.turn(&mut sum, Duration::ZERO).unwrap();
+    assert_eq!(sum, 5);
+    assert!(control.take().is_some() && control.take().is_none());
+    let source = event_loop.run_until(&mut sum, item.unwrap()).unwrap().expect("no panic");
+    let used = catch_unwind(AssertUnwindSafe(|| source.with(|_| ()))).unwrap_err();
+    assert_eq!(*used.downcast::<String>().unwrap(), "the source was taken out by its control");
     closes_clean(event_loop);
 }

@@ -468,3 +468,23 @@ fn what_is_called_may_panic_as_it_is_dropped() {
     closes_clean(TestLoop::take_back(guest));
     assert_eq!(dropped.load(Ordering::SeqCst), 3);
 }
+
+// contract 22; fault 82
+#[test]
+fn a_guest_that_was_asked_to_stop_or_whose_timer_is_due_is_ready() {
+    let guest = event_loop::<()>().lend();
+    turns_until_nothing_is_left(&guest, &mut ());
+    assert!(!guest.is_ready());
+    guest.handle().stop();
+    assert!(guest.is_ready() && guest.prepare().ready);
+    assert!(guest.turn(&mut ()).unwrap().stopped);
+    assert!(!guest.is_ready());
+    let slept = guest.handle().spawn(async { sleep(Duration::from_millis(1)).await });
+    turns_until_nothing_is_left(&guest, &mut ());
+    let Some(due) = guest.deadline() else { panic!("a timer is set") };
+    while Instant::now() < due {}
+    assert!(guest.is_ready() && guest.prepare().ready);
+    turns_until_nothing_is_left(&guest, &mut ());
+    assert!(slept.is_finished() && !guest.is_ready());
+    closes_clean(TestLoop::take_back(guest));
+}

@@ -211,6 +211,7 @@ fn a_full_buffer_of_events_is_work_that_is_left() {
     let (guest, mut count) = (event_loop.lend(), 0);
     host_until_quiet(&guest, &mut count);
     far_ends.iter_mut().for_each(|far| far.write_all(&[0; 2]).unwrap());
+    assert!(host_once(&guest, &mut count).left);
     while count < 40 {
         host_once(&guest, &mut count);
     }
@@ -220,6 +221,40 @@ fn a_full_buffer_of_events_is_work_that_is_left() {
         host_once(&guest, &mut count);
     }
     closes_clean(TestLoop::take_back(guest));
+}
+
+// contract 28, 30
+#[test]
+fn what_came_inside_a_turn_is_absorbed_at_once_however_small_the_buffer() {
+    let guest = Rc::new(built::<usize>(|builder| builder.event_capacity(1)).lend());
+    let handle = guest.handle();
+    let mut far_ends = Vec::new();
+    for _ in 0..20 {
+        let (near, far) = sockets();
+        count_bytes(handle, near);
+        far_ends.push(far);
+    }
+    let mut count = 0;
+    host_until_quiet(&guest, &mut count);
+    // Readable before, readable after, and how many had run.
+    let (weak, seen) = (Rc::downgrade(&guest), Rc::new(Cell::new(None)));
+    let (noted, ends) = (seen.clone(), Rc::new(RefCell::new(far_ends)));
+    let writes = ends.clone();
+    handle.defer(move |count| {
+        let guest = weak.upgrade().unwrap();
+        writes.borrow_mut().iter_mut().for_each(|far| far.write_all(b"x").unwrap());
+        let before = is_readable(&*guest);
+        guest.absorb().unwrap();
+        noted.set(Some((before, is_readable(&*guest), *count)));
+    });
+    host_until_quiet(&guest, &mut count);
+    assert_eq!(seen.get(), Some((true, false, 0)), "or a modal loop would spin");
+    assert_eq!(count, 20);
+    ends.borrow_mut().clear();
+    while !guest.is_finished() {
+        host_once(&guest, &mut count);
+    }
+    closes_clean(TestLoop::take_back(Rc::into_inner(guest).unwrap()));
 }
 
 // contract 25, 30

@@ -67,6 +67,22 @@ fn waits_that_are_cancelled_leave_nothing() {
     });
 }
 
+// contract 40; fault 52
+#[cfg(feature = "fd")]
+#[test]
+fn waits_for_a_descriptor_that_are_cancelled_leave_nothing() {
+    let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+    block_on(loopline::task::unconstrained(async {
+        let near = loopline::io::Async::new(near).unwrap();
+        let guard = allocations_of(|| near.readable());
+        let either = allocations_of(|| near.ready(Interest::READABLE | Interest::ERROR));
+        let op = allocations_of(|| {
+            near.read_with(|mut near| std::io::Read::read(&mut near, &mut [0; 8]))
+        });
+        assert_eq!((guard, either, op), (0, 0, 0));
+    }));
+}
+
 // contract 40
 #[test]
 fn waits_for_a_place_that_are_cancelled_leave_nothing() {

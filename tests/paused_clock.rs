@@ -282,6 +282,41 @@ fn an_idle_source_does_not_hold_the_clock() {
 }
 
 #[test]
+fn an_idle_source_fires_again_though_nothing_else_can_happen() {
+    let mut event_loop = paused::<u32>();
+    let insert = event_loop.handle().insert(callback::idle(), |_, _, idled| {
+        *idled += 1;
+        if *idled == 5 { Next::Stop } else { Next::Keep }
+    });
+    drop(insert.unwrap());
+    let mut idled = 0;
+    event_loop.run(&mut idled).unwrap();
+    assert_eq!(idled, 5);
+    closes_clean(event_loop);
+}
+
+// contract 47
+#[test]
+fn with_no_deadline_the_clock_stands_and_the_loop_waits_for_other_threads() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    let (sender, mut receiver) = callback::channel();
+    let thread = thread::spawn(move || {
+        thread::sleep(5 * MS); // so that it is waited for, which is most to the point
+        sender.send(1).unwrap();
+    });
+    let message = event_loop.block_on(async {
+        let start = (time::now(), handle.stats().turns);
+        assert_eq!(receiver.next().await, Some(1));
+        assert_eq!(time::now(), start.0);
+        handle.stats().turns - start.1
+    });
+    assert!(message.unwrap() <= 4, "turns of waiting");
+    thread.join().unwrap();
+    closes_clean(event_loop);
+}
+
+#[test]
 fn a_missed_period_goes_on_as_its_policy_says() {
     use MissedTickBehavior::{Burst, Delay, Skip};
     // (policy, late by, when the two ticks after the late one are due), in ms, for a period of 100.

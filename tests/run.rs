@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use loopline::callback::{self, Next};
+use loopline::time::Timer;
 use loopline::{Handle, RunError, spawn, yield_now};
 use support::{built, closes_clean, event_loop, scaled};
 
@@ -79,6 +80,24 @@ fn stop_inside_a_turn_ends_the_run_after_that_turn() {
     event_loop.run(&mut n).unwrap();
     assert_eq!(n, 4);
     drop(waits.cancel());
+    closes_clean(event_loop);
+}
+
+// contract 22; fault 82
+#[test]
+fn stop_before_a_wait_makes_it_none() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let waits = handle.spawn(pending::<()>());
+    let hook = handle.insert(callback::before_park(), move |(), _, ()| {
+        handle.stop();
+        Next::Stop
+    });
+    let hour = Timer::after(Duration::from_secs(3600));
+    let hour = handle.insert(hour, |_, _, ()| panic!("it waited")).unwrap();
+    event_loop.run(&mut ()).unwrap();
+    assert_eq!(handle.stats().turns, 2, "the source came to wait in the first");
+    drop((hook, waits.cancel(), hour.cancel()));
     closes_clean(event_loop);
 }
 

@@ -359,8 +359,6 @@ fn a_stop_during_the_end_is_an_error_and_all_is_cancelled() {
         handle.stop();
         pending::<()>().await;
     });
-    // A stop from before is not meant.
-    handle.stop();
     let ended = shuts_down(event_loop, &mut (), Duration::from_secs(3600));
     assert!(matches!(ended, Err(RunError::Stopped)), "{ended:?}");
     assert_eq!((log.borrow().len(), handle.stats().items), (1, 0));
@@ -397,4 +395,76 @@ fn the_handle_of_a_loop_that_is_gone_ends_nothing() {
     let handle = gone.handle();
     closes_clean(gone);
     assert!(block_on(handle.shutdown(GRACE)).is_empty());
+}
+
+// contract 22
+#[test]
+fn a_stop_from_before_the_end_is_not_meant_for_it() {
+    let event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    handle.spawn(async move {
+        closing().await;
+        // In a later turn than the first.
+        sleep(Duration::from_millis(1)).await;
+        handle.with(|n| *n += 1);
+    });
+    handle.stop();
+    let mut n = 0;
+    assert!(shuts_down(event_loop, &mut n, GRACE).unwrap().is_empty());
+    assert_eq!(n, 1);
+}
+
+// contract 38
+#[test]
+fn children_that_have_ended_are_not_waited_for() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    let waited = event_loop.block_on(async move {
+        scope(async |s| s.spawn(async {}).await.unwrap()).await;
+        let start = time::now();
+        assert!(handle.shutdown(Duration::from_secs(3600)).await.is_empty());
+        time::now() - start
+    });
+    assert_eq!(waited.unwrap(), Duration::ZERO);
+    closes_clean(event_loop);
+}
+
+// contract 38
+#[test]
+fn who_gave_up_asking_is_waited_for_and_named_as_others_are() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    handle.item().label("gave up").spawn(async move {
+        assert!(time::timeout(Duration::ZERO, handle.shutdown(GRACE)).await.is_err());
+        pending::<()>().await;
+    });
+    handle.item().label("first").spawn(pending::<()>());
+    let left = event_loop.block_on(async move {
+        yield_now().await;
+        sleep(Duration::from_millis(1)).await;
+        handle.shutdown(GRACE).await
+    });
+    assert_eq!(labels(&left.unwrap()), ["gave up", "first"]);
+    closes_clean(event_loop);
+}
+
+// contract 38
+#[test]
+fn who_asks_twice_and_gives_one_of_them_up_does_not_wait_for_itself() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    let task = handle.spawn(async move {
+        let start = time::now();
+        let (done, is_done) = loopline::sync::oneshot::channel();
+        spawn(is_done);
+        let mut first = std::pin::pin!(handle.shutdown(Duration::from_secs(3600)));
+        assert!(time::timeout(Duration::ZERO, first.as_mut()).await.is_err());
+        let second = handle.shutdown(Duration::from_secs(3600));
+        assert!(time::timeout(Duration::ZERO, second).await.is_err());
+        done.send(()).unwrap();
+        assert!(first.await.is_empty());
+        time::now() - start
+    });
+    assert_eq!(event_loop.block_on(task).unwrap().unwrap(), Duration::ZERO);
+    closes_clean(event_loop);
 }

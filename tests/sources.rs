@@ -11,11 +11,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::stream;
-use loopline::callback::{Next, channel, controlled, ping};
+use loopline::callback::{Next, channel, controlled, idle, ping};
 use loopline::io::{FdSource, Interest};
 use loopline::time::Timer;
 use loopline::{Control, InsertErrorKind};
-use support::{closes_clean, ends_with_items, event_loop, scaled};
+use support::{built, closes_clean, ends_with_items, event_loop, scaled};
 
 /// A source that has an event, and the other end of it.
 fn ready_source() -> (FdSource<UnixStream>, UnixStream) {
@@ -295,6 +295,47 @@ fn a_flooded_channel_lets_others_run_between() {
     assert_eq!(seen.iter().sum::<u64>(), count as u64);
     let most = seen.iter().max().unwrap();
     assert!(*most <= 256, "{most} messages at one stretch");
+    closes_clean(event_loop);
+}
+
+// contract 30
+#[test]
+fn a_full_buffer_of_events_is_work_that_is_left_and_no_time_for_idle_streams() {
+    let mut event_loop = built::<(u32, u32)>(|builder| builder.event_capacity(3));
+    let handle = event_loop.handle();
+    let (mut far_ends, mut controls) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let (source, far) = ready_source();
+        far_ends.push(far);
+        let insert = handle.insert(source, |event, source, (events, _): &mut (u32, u32)| {
+            event.unwrap();
+            *events += u32::from(empty(source));
+            Next::Keep
+        });
+        controls.push(insert.unwrap().control());
+    }
+    let idle = handle.insert(idle(), |_, _, (_, idled)| {
+        *idled += 1;
+        Next::Keep
+    });
+    let mut state = (0, 0);
+    // In the first turn they join.
+    assert!(!event_loop.turn(&mut state, None).unwrap().left);
+    assert_eq!(state, (0, 1));
+    // With a look, as there are idle streams; then with a wait.
+    for wanted in [(3, 1), (6, 1), (9, 1)] {
+        assert!(event_loop.turn(&mut state, None).unwrap().left);
+        assert_eq!(state, wanted);
+    }
+    event_loop.turn(&mut state, None).unwrap();
+    assert_eq!(state, (10, 2));
+    drop(idle.unwrap().cancel());
+    far_ends.iter_mut().for_each(|far| far.write_all(b"x").unwrap());
+    assert!(event_loop.turn(&mut state, None).unwrap().left);
+    assert_eq!(state, (13, 2));
+    while event_loop.turn(&mut state, Duration::ZERO).unwrap().left {}
+    assert_eq!(state, (20, 2));
+    controls.into_iter().for_each(|control: Control| assert!(control.cancel()));
     closes_clean(event_loop);
 }
 

@@ -320,3 +320,20 @@ fn what_is_said_of_a_timer_after_its_first_poll_leaves_its_deadline() {
     assert_eq!(event_loop.run_until(&mut (), ticks).unwrap(), [10 * MS, 20 * MS]);
     closes_clean(event_loop);
 }
+
+// contract 24, 42
+#[test]
+fn a_timer_that_is_set_after_a_long_stretch_counts_from_then() {
+    support::block_on(async {
+        std::thread::sleep(20 * MS); // a stretch without a look at the clock
+        let began = Instant::now();
+        let mut timer = Timer::after(5 * MS);
+        timer.next().await.unwrap();
+        assert!(began.elapsed() >= 5 * MS);
+        std::thread::sleep(20 * MS);
+        let began = Instant::now();
+        timer.set_after(5 * MS);
+        timer.next().await.unwrap();
+        assert!(began.elapsed() >= 5 * MS);
+    });
+}

@@ -320,6 +320,31 @@ fn a_signal_that_interrupts_the_wait_is_not_seen() {
     closes_clean(event_loop);
 }
 
+// contract 21
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_interrupts_a_wait_of_a_held_clock_is_no_error() {
+    let (loops_thread, signal) = interruptible();
+    let mut event_loop = paused::<()>();
+    let hold = event_loop.block_on(async { loopline::time::hold() }).unwrap();
+    // Real time, which that clock does not tell: the wait ends early, or late, and is none that fails.
+    for limit in [Some(Duration::from_secs(60)), None] {
+        let remote = event_loop.handle().remote();
+        let sender = thread::spawn(move || {
+            for _ in 0..5 {
+                thread::sleep(Duration::from_millis(2)); // a pace, not a synchronisation
+                // SAFETY: the thread lives: it waits for this one below.
+                assert_eq!(unsafe { libc::pthread_kill(loops_thread, signal) }, 0);
+            }
+            drop(remote.spawn(|_| async {}).unwrap());
+        });
+        while event_loop.turn(&mut (), limit).unwrap().ran == 0 {}
+        sender.join().unwrap();
+    }
+    drop(hold);
+    closes_clean(event_loop);
+}
+
 /// When slow calls ended, whose they were, and how many had ended after a deadline.
 #[derive(Default)]
 struct Calls {

@@ -11,7 +11,8 @@ use std::task::{Poll, Waker};
 use std::thread::{self};
 use std::time::Duration;
 
-use support::{TestLoop, closes_clean, ends_with_items, event_loop, scaled};
+use loopline::Clock;
+use support::{TestLoop, built, closes_clean, ends_with_items, event_loop, scaled};
 
 /// Gives the waker of the task that awaits this.
 fn my_waker() -> impl Future<Output = Waker> {
@@ -319,4 +320,52 @@ fn wakes_made_inside_a_turn_of_another_loop_of_the_thread_keep_their_order() {
     assert_eq!(seen, [2, 0, 1]);
     closes_clean(other);
     ends_with_items(event_loop, 3);
+}
+
+// contract 31; fault 90
+#[test]
+fn a_sleep_of_a_loop_that_ends_fails_on_the_other_that_awaits_it_and_is_not_waited_for() {
+    let (mut timing, mut waiting) = (event_loop::<()>(), event_loop::<()>());
+    let wait = Duration::from_secs(3600);
+    let asleep = timing.block_on(poll_fn(|_| Poll::Ready(loopline::time::sleep(wait)))).unwrap();
+    let task = waiting.handle().spawn(asleep);
+    waiting.turn(&mut (), Duration::ZERO).unwrap();
+    timing.handle().spawn(std::future::pending::<()>());
+    support::ends_with_timers(timing, 1, 1, 0);
+    // Woken, or this would wait for ever.
+    waiting.turn(&mut (), None).unwrap();
+    let panic = waiting.block_on(task).unwrap().unwrap_err();
+    let text = panic.into_panic().downcast::<&str>().unwrap();
+    assert!(text.contains("the event loop of this timer is gone"), "{text}");
+    closes_clean(waiting);
+}
+
+// contract 30
+#[test]
+fn wakes_from_outside_are_taken_in_portions() {
+    let mut event_loop =
+        built::<()>(|builder| builder.clock(Clock::Paused).items_per_turn(usize::MAX));
+    let many = 5_000;
+    let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
+    for _ in 0..many {
+        let (wakers, mut is_first) = (wakers.clone(), true);
+        event_loop.handle().spawn(poll_fn(move |cx| {
+            if std::mem::take(&mut is_first) {
+                wakers.borrow_mut().push(cx.waker().clone());
+            }
+            Poll::<()>::Pending
+        }));
+    }
+    while event_loop.turn(&mut (), Duration::ZERO).unwrap().left {}
+    let wakers = wakers.take();
+    thread::spawn(move || wakers.into_iter().for_each(Waker::wake)).join().unwrap();
+    let mut ran = 0;
+    while ran < many {
+        let turn = event_loop.turn(&mut (), Duration::ZERO).unwrap();
+        // As many as a portion, or somewhat more.
+        assert!((1..2 * 1024).contains(&turn.ran), "{} at once", turn.ran);
+        ran += turn.ran;
+        assert_eq!(turn.left, ran < many);
+    }
+    ends_with_items(event_loop, many);
 }

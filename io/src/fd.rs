@@ -267,8 +267,7 @@ impl<T: AsFd> FdSource<T> {
     fn left(&self, asked: bool) -> Option<Readiness> {
         let wanted = self.marks.any(Marks::TOLD_READ) && self.interest.is_readable();
         // By edge nothing is told twice, unless it was asked for.
-        let wanted = wanted && (asked || self.trigger != Trigger::Edge);
-        if !wanted {
+        if !wanted || self.trigger == Trigger::Edge && !asked {
             return None;
         }
         let left = unread(self.get_ref()) != 0;
@@ -333,7 +332,10 @@ impl<T: AsFd> FdSource<T> {
             return if over { Poll::Ready(None) } else { Poll::Pending };
         }
         let asked = self.refresh()?;
-        if let Some(ready) = self.ready().or_else(|| self.left(asked)) {
+        let left = |ready: &Readiness| ready.readable || self.left(asked).is_some();
+        // Beside what is ready, as room to write does not go away.
+        let ready = self.ready().map(|ready| Readiness { readable: left(&ready), ..ready });
+        if let Some(ready) = ready.or_else(|| self.left(asked)) {
             self.tell(ready, ready.directions());
             return Poll::Ready(Some(Ok(ready)));
         }

@@ -161,3 +161,23 @@ fn is_exhaustion(error: &io::Error) -> bool {
         matches!(error.raw_os_error(), Some(10024 | 10055))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_the_longest_and_begin_anew_after_a_success() {
+        loopline_runtime::block_on(async {
+            let mut pause = Pause::default();
+            let mut next = || {
+                pause.begin();
+                pause.last.as_millis()
+            };
+            assert_eq!([(); 7].map(|()| next()), [5, 10, 20, 40, 80, 100, 100]);
+            pause.end();
+            pause.begin();
+            assert_eq!(pause.last, FIRST_PAUSE);
+        });
+    }
+}

@@ -15,7 +15,14 @@ use crate::{Clock, EventLoop, spawn, time, yield_now};
 #[test]
 fn a_root_future_that_ends_before_the_wait_does_not_wait() {
     let mut event_loop = EventLoop::<()>::new().unwrap();
-    assert_eq!(event_loop.block_on(async { before_park().next().await }).unwrap(), Some(()));
+    for others in [0, 1] {
+        // With a deadline there is something to wait for.
+        for _ in 0..others {
+            let hour = time::Timer::after(Duration::from_secs(3600));
+            drop(event_loop.handle().insert(hour, |_, _, ()| panic!("it waited")).unwrap());
+        }
+        assert_eq!(event_loop.block_on(async { before_park().next().await }).unwrap(), Some(()));
+    }
 }
 
 #[test]
@@ -46,23 +53,30 @@ fn what_is_inserted_after_the_wait_runs_in_the_next_turn() {
 #[test]
 fn a_timer_set_after_the_wait_fires_in_the_next_turn() {
     // contract 17
-    let mut event_loop = EventLoop::<()>::builder().clock(Clock::Paused).build().unwrap();
-    let handle = event_loop.handle();
-    let (turns, fired) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-    let (seen, at) = (turns.clone(), fired.clone());
-    let task = async move {
-        let mut parks = after_park();
-        parks.next().await;
-        // Polled in the phase itself, under a clock that stands still: due at once.
-        time::sleep(Duration::ZERO).await;
-        at.set(seen.get());
-    };
-    handle.spawn(task);
-    while fired.get() == 0 {
-        turns.set(turns.get() + 1);
-        event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    for others in [0, 1] {
+        let mut event_loop = EventLoop::<()>::builder().clock(Clock::Paused).build().unwrap();
+        let handle = event_loop.handle();
+        // With a timer there already the turn has something to look for.
+        for _ in 0..others {
+            handle.spawn(async { time::sleep(Duration::from_secs(3600)).await });
+            event_loop.turn(&mut (), Duration::ZERO).unwrap();
+        }
+        let (turns, fired) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (seen, at) = (turns.clone(), fired.clone());
+        let task = async move {
+            let mut parks = after_park();
+            parks.next().await;
+            // Polled in the phase itself, under a clock that stands still: due at once.
+            time::sleep(Duration::ZERO).await;
+            at.set(seen.get());
+        };
+        handle.spawn(task);
+        while fired.get() == 0 {
+            turns.set(turns.get() + 1);
+            event_loop.turn(&mut (), Duration::ZERO).unwrap();
+        }
+        assert_eq!(fired.get(), 3, "first polled in turn 1, hook in turn 2");
     }
-    assert_eq!(fired.get(), 3, "first polled in turn 1, hook in turn 2");
 }
 
 #[test]
@@ -173,6 +187,31 @@ fn who_waits_for_a_source_of_a_loop_that_ends_is_told() {
     drop(first);
     second.turn(&mut (), Duration::from_secs(10)).unwrap();
     assert!(task.is_finished());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_source_is_registered_once_and_not_again_after_its_end() {
+    use crate::registration::Registration;
+
+    let mut event_loop = EventLoop::<()>::new().unwrap();
+    let (_sender, mut receiver) = mio::unix::pipe::new().unwrap();
+    event_loop
+        .block_on(async {
+            let registration = Registration::unready();
+            let mut register = || {
+                registration.register(None, &mut |registry, token| {
+                    registry.register(&mut receiver, token, mio::Interest::READABLE)
+                })
+            };
+            register().unwrap();
+            let error = register().unwrap_err();
+            assert!(error.to_string().contains("is or was registered"), "{error}");
+            registration.end(None).unwrap();
+            let error = register().unwrap_err();
+            assert!(error.to_string().contains("is or was registered"), "{error}");
+        })
+        .unwrap();
 }
 
 #[test]
