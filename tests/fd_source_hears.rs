@@ -171,3 +171,28 @@ fn an_operation_in_one_direction_says_nothing_of_the_other() {
     });
     assert!((2..10).contains(&calls), "wrote past it: {calls} calls");
 }
+
+// contract 20; fault 53
+#[test]
+fn a_one_shot_source_that_is_read_in_parts_tells_of_the_end_behind_the_last() {
+    for parts in [1, 2, 3, 4, 64] {
+        let (near, mut far) = sockets();
+        far.write_all(b"four").unwrap();
+        drop(far);
+        let mut event_loop = paused::<Vec<usize>>();
+        let source = FdSource::with_trigger(near, Interest::READABLE, Trigger::OneShot);
+        let insert =
+            event_loop.handle().insert(source, move |event, source, reads: &mut Vec<usize>| {
+                event.unwrap();
+                reads.push(source.try_io(|mut near| near.read(&mut vec![0; parts])).unwrap());
+                source.rearm();
+                if reads.last() == Some(&0) { Next::Stop } else { Next::Keep }
+            });
+        let mut reads = Vec::new();
+        let ended = event_loop.run_until(&mut reads, async { soon(insert.unwrap()).await });
+        drop(ended.unwrap().unwrap());
+        assert_eq!(reads.iter().sum::<usize>(), 4, "{parts} at a time");
+        assert_eq!(reads.last(), Some(&0), "{parts} at a time: {reads:?}");
+        closes_clean(event_loop);
+    }
+}

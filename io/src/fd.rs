@@ -156,12 +156,14 @@ impl<T: AsFd> FdSource<T> {
         self.renew();
     }
 
-    /// Lets the next event come, if it waits for that: what is known by then was told.
+    /// Lets the next event come, if it waits for that: what is known by then was told. A direction that has ended
+    /// stays ready for ever, and nobody is asked about it any more.
     fn renew(&self) {
         if self.marks.any(Marks::SPENT) {
             self.marks.set(Marks::SPENT, false);
             self.marks.set(Marks::ASK, true);
-            self.adapter.registration().clear_open(self.interest.set());
+            let registration = self.adapter.registration();
+            registration.clear_open(self.interest.set().without(registration.closed()));
         }
     }
 
