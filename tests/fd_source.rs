@@ -386,8 +386,9 @@ fn what_came_with_the_end_is_told_until_it_is_read_whoever_reads_it() {
 // contract 20
 #[test]
 fn who_reads_by_itself_sees_the_end_that_came_with_the_last_bytes() {
-    use loopline::io::Trigger::{Foreign, Level};
+    use loopline::io::Trigger::{Foreign, Level, OneShot};
     for (trigger, interest) in [
+        (OneShot, Interest::READABLE),
         (Level, Interest::READABLE),
         (Level, Interest::READABLE | Interest::WRITABLE),
         (Foreign, Interest::READABLE),
@@ -397,13 +398,17 @@ fn who_reads_by_itself_sees_the_end_that_came_with_the_last_bytes() {
         far.shutdown(Shutdown::Write).unwrap();
         let mut event_loop = event_loop::<Vec<usize>>();
         let source = FdSource::with_trigger(near, interest, trigger);
-        let insert = event_loop.handle().insert(source, |event, source, reads: &mut Vec<usize>| {
-            if !event.unwrap().readable {
-                return Next::Keep; // there is room for more as long as the other end reads
-            }
-            reads.push(source.get_ref().read(&mut [0; 64]).unwrap());
-            if reads.last() == Some(&0) { Next::Stop } else { Next::Keep }
-        });
+        let insert =
+            event_loop.handle().insert(source, move |event, source, reads: &mut Vec<usize>| {
+                if !event.unwrap().readable {
+                    return Next::Keep; // there is room for more as long as the other end reads
+                }
+                reads.push(source.get_ref().read(&mut [0; 64]).unwrap());
+                if trigger == OneShot {
+                    source.rearm();
+                }
+                if reads.last() == Some(&0) { Next::Stop } else { Next::Keep }
+            });
         let mut reads = Vec::new();
         let ended = event_loop.run_until(&mut reads, async { soon(insert.unwrap()).await.is_ok() });
         assert!(ended.unwrap());

@@ -272,10 +272,8 @@ impl<T: AsFd> FdSource<T> {
         if !wanted || self.trigger == Trigger::Edge && !asked {
             return None;
         }
-        let left = unread(self.get_ref()) != 0;
-        let unseen = self.marks.any(Marks::UNSEEN);
-        self.marks.set(Marks::UNSEEN, left && unseen);
-        (left || unseen).then(|| Readiness::of(Direction::Read.into()))
+        let left = self.marks.any(Marks::UNSEEN) || unread(self.get_ref()) != 0;
+        left.then(|| Readiness::of(Direction::Read.into()))
     }
 
     /// Registers, or has the poller say again what is ready, if nobody told the loop. Returns whether it had
@@ -293,7 +291,8 @@ impl<T: AsFd> FdSource<T> {
     fn tell(&self, event: Readiness, told: Directions) {
         if event.read_closed {
             self.marks.set(Marks::TOLD_READ, true);
-            let again = matches!(self.trigger, Trigger::Level | Trigger::Foreign);
+            // By edge nothing is told twice.
+            let again = self.trigger != Trigger::Edge;
             self.marks.set(Marks::UNSEEN, again && unread(self.get_ref()) != 0);
         }
         if event.write_closed {
@@ -329,8 +328,8 @@ impl<T: AsFd> FdSource<T> {
             return Poll::Ready(None);
         }
         if self.marks.any(Marks::SPENT) {
-            // What is left to read is told when it is asked for.
-            let over = self.is_over() && self.left(true).is_none();
+            // What is left to read is told when it is asked for. Who leaves nothing and does not ask has seen it all.
+            let over = self.is_over() && (self.left(true).is_none() || unread(self.get_ref()) == 0);
             return if over { Poll::Ready(None) } else { Poll::Pending };
         }
         let asked = self.refresh()?;
@@ -338,6 +337,10 @@ impl<T: AsFd> FdSource<T> {
         // Beside what is ready, as room to write does not go away.
         let ready = self.ready().map(|ready| Readiness { readable: left(&ready), ..ready });
         if let Some(ready) = ready.or_else(|| self.left(asked)) {
+            if self.marks.any(Marks::UNSEEN) {
+                // With nothing left this is the event in which a read sees the end.
+                self.marks.set(Marks::UNSEEN, !ready.readable || unread(self.get_ref()) != 0);
+            }
             self.tell(ready, ready.directions());
             return Poll::Ready(Some(Ok(ready)));
         }
