@@ -79,7 +79,9 @@ fn tasks_that_await_each_other() {
         other.take().unwrap().await.unwrap();
     });
     let control = first.control();
-    let second = handle.item().label("second").spawn(async move { first.await.unwrap() });
+    let second = handle.item().label("second").spawn(async move {
+        assert!(first.await.unwrap_err().is_cancelled());
+    });
     slot.set(Some(second));
     let ended = event_loop.run(&mut ());
     let Err(RunError::Deadlock(deadlock)) = ended else { panic!("{ended:?}") };

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use loopline::time::{self, sleep};
-use loopline::{EventLoop, Scope, scope, spawn, try_scope, yield_now};
-use support::{block_on, block_on_paused, closes_clean, ends_with_items, event_loop, paused};
+use loopline::{EventLoop, PanicPolicy, Scope, scope, spawn, try_scope, yield_now};
+use support::{
+    block_on, block_on_paused, built, closes_clean, ends_with_items, event_loop, paused,
+};
 
 type Log = RefCell<Vec<String>>;
 
@@ -220,7 +222,8 @@ fn outputs_and_errors_that_panic_in_drop_do_not_abort() {
     });
     assert_eq!((text.as_str(), drops.get()), ("later", 1));
     // The output of a child whose handle is gone, and of one that is cancelled with it.
-    block_on(async {
+    let mut event_loop = built::<()>(|builder| builder.panic_policy(PanicPolicy::Continue));
+    let ended = event_loop.block_on(async {
         scope(async |s| {
             drop(s.spawn(async { Bomb(&drops) }));
             let never = s.spawn(async { Bomb(&drops) });
@@ -228,6 +231,8 @@ fn outputs_and_errors_that_panic_in_drop_do_not_abort() {
         })
         .await;
     });
+    ended.unwrap();
+    closes_clean(event_loop);
     assert_eq!(drops.get(), 2);
     // A future that panics in drop after it ended fails the scope, as it fails a task.
     struct ReadyThenBomb<'a>(#[expect(dead_code)] Bomb<'a>);

@@ -11,8 +11,10 @@ use std::time::Duration;
 use loopline::callback::{self, Next};
 use loopline::net::{TcpListener, TcpStream};
 use loopline::time::{self, Timer, sleep};
-use loopline::{Handle, InsertErrorKind, RunError, Straggler, closing, scope, spawn, yield_now};
-use support::{block_on, closes_clean, event_loop, paused, shuts_down};
+use loopline::{
+    Handle, InsertErrorKind, PanicPolicy, RunError, Straggler, closing, scope, spawn, yield_now,
+};
+use support::{block_on, built, closes_clean, event_loop, paused, shuts_down};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -308,7 +310,7 @@ fn timers_sockets_and_state_work_while_the_rest_is_cancelled() {
 // contract 39; fault 85
 #[test]
 fn destructors_that_panic_as_they_are_cancelled_stop_nobody() {
-    let event_loop = event_loop::<()>();
+    let event_loop = built::<()>(|builder| builder.panic_policy(PanicPolicy::Continue));
     let (handle, log) = (event_loop.handle(), Log::default());
     for n in 0..3 {
         let inner = log.clone();

@@ -8,7 +8,9 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use loopline::{Builder, Clock, EventLoop, Guest, Handle, RunError, StateError, Stats, Straggler};
+use loopline::{
+    Builder, Clock, EventLoop, Guest, Handle, PanicPolicy, RunError, StateError, Stats, Straggler,
+};
 
 #[cfg(all(target_os = "linux", not(loopline_portable_park)))]
 pub mod guests;
@@ -21,6 +23,18 @@ pub mod guests;
 const NEVER_GUESTS: &[(&str, &str)] = &[
     ("tests/deadlock.rs", "a guest never reports a deadlock: something of its host's may wake it"),
     ("tests/deadlock_cases.rs", "the same"),
+];
+
+/// Files in which items panic on purpose and nobody awaits them. In all others that is an assertion that failed,
+/// in a callback or a task whose handle was dropped: it unwinds out of the run.
+const PANIC_ON_PURPOSE: &[&str] = &[
+    "tests/compose_display.rs",
+    "tests/foreign_wakers.rs",
+    "tests/loop_model/main.rs",
+    "tests/panic_policy.rs",
+    "tests/panics.rs",
+    "tests/panics_in_drops.rs",
+    "tests/sync_foreign_wakers.rs",
 ];
 
 /// An event loop of a test. It ends in [`closes_clean`] or [`ends_with_items`]; one that is merely
@@ -135,16 +149,20 @@ impl<S> fmt::Debug for TestLoop<S> {
     }
 }
 
-/// Makes a loop as a user would.
+/// Makes a loop.
 #[track_caller]
 pub fn event_loop<S>() -> TestLoop<S> {
-    TestLoop::new(EventLoop::new())
+    built(|builder| builder)
 }
 
 /// Makes a loop with settings.
 #[track_caller]
 pub fn built<S>(set: impl FnOnce(Builder<S>) -> Builder<S>) -> TestLoop<S> {
-    TestLoop::new(set(EventLoop::builder()).build())
+    let mut builder = EventLoop::builder();
+    if !PANIC_ON_PURPOSE.contains(&Location::caller().file()) {
+        builder = builder.panic_policy(PanicPolicy::Unwind);
+    }
+    TestLoop::new(set(builder).build())
 }
 
 /// Makes a loop whose clock is paused.
