@@ -152,6 +152,9 @@ fn on_event(event: io::Result<Readiness>, source: &mut Source, end: &mut End) ->
 /// Has an end watch again for what it looked away from.
 fn look_again(end: &mut End) {
     let Some(later) = end.later.take() else { return };
+    if end.got_end && end.sent_end {
+        return; // it has stopped since
+    }
     let interest = end.interest.map_or(later, |interest| interest | later);
     end.interest = Some(interest);
     let control = end.control.as_ref().expect("it was inserted");
