@@ -196,14 +196,13 @@ impl<T: AsFd> FdSource<T> {
         let nothing = |done: &R| (done as &dyn Any).downcast_ref::<usize>() == Some(&0);
         // A write tells nothing of how much is left to read, and is called for anyway while there is room.
         if interest.is_readable() || !self.interest.is_readable() {
-            self.marks.set(Marks::UNSEEN, false);
-            self.marks.set(Marks::PROGRESS, result.as_ref().is_ok_and(|done| !nothing(done)));
+            self.marks.note_read(result.as_ref().is_ok_and(|done| !nothing(done)));
         }
         if interest.directions().nth(1).is_some() {
             // Only the poller knows which would block: it is asked before the next event.
             return result;
         }
-        if self.trigger != Trigger::Foreign {
+        if self.trigger == Trigger::Level {
             self.marks.hear_of(interest.set());
         }
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
@@ -286,9 +285,8 @@ impl<T: AsFd> FdSource<T> {
         Ok(true)
     }
 
-    /// Notes that an event is told, which is of these directions.
-    #[inline]
-    fn tell(&self, event: Readiness, told: Directions) {
+    /// Notes that an event is told.
+    fn tell(&self, event: Readiness) {
         if event.read_closed {
             self.marks.set(Marks::TOLD_READ, true);
             // By edge nothing is told twice.
@@ -298,6 +296,12 @@ impl<T: AsFd> FdSource<T> {
         if event.write_closed {
             self.marks.set(Marks::TOLD_WRITE, true);
         }
+        self.tell_ready(event.directions());
+    }
+
+    /// Notes that these are told, and no end.
+    #[inline(always)] // once an event
+    fn tell_ready(&self, told: Directions) {
         self.marks.set(Marks::PROGRESS, false);
         match self.trigger {
             // Errors alone have no end that could be told: asked again, they would be told for ever.
@@ -341,7 +345,7 @@ impl<T: AsFd> FdSource<T> {
                 // With nothing left this is the event in which a read sees the end.
                 self.marks.set(Marks::UNSEEN, !ready.readable || unread(self.get_ref()) != 0);
             }
-            self.tell(ready, ready.directions());
+            self.tell(ready);
             return Poll::Ready(Some(Ok(ready)));
         }
         if self.is_over() {
@@ -369,7 +373,7 @@ impl<T: AsFd> Stream for FdSource<T> {
             }
             permit.spend();
             let event = Readiness::of(open);
-            self.tell(event, open);
+            self.tell_ready(open);
             return Poll::Ready(Some(Ok(event)));
         }
         let event = ready!(self.poll_rare(cx));

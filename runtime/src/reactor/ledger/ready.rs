@@ -82,6 +82,20 @@ impl Directions {
         self.0 == 0
     }
 
+    /// Returns the set as a number below 16, for who keeps it beside flags of its own.
+    #[inline]
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the set of a number that [`Directions::number`] gave. Bits above are left out.
+    #[inline]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        Self(number & Self::ALL.0)
+    }
+
     /// As bits of `Ready`, their ends apart.
     #[inline]
     pub(super) const fn bits(self) -> u32 {
