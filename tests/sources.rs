@@ -300,6 +300,7 @@ fn a_flooded_channel_lets_others_run_between() {
 
 // contract 30
 #[test]
+#[cfg_attr(loopline_mischief, ignore = "it counts events, which repeat there")]
 fn a_full_buffer_of_events_is_work_that_is_left_and_no_time_for_idle_streams() {
     let mut event_loop = built::<(u32, u32)>(|builder| builder.event_capacity(3));
     let handle = event_loop.handle();
