@@ -4,6 +4,8 @@
 #[path = "support/net.rs"]
 mod net;
 mod support;
+#[path = "support/unix.rs"]
+mod unix;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -16,16 +18,9 @@ use loopline::io::{Async, FdSource, Interest, Trigger};
 use loopline::time::{sleep, timeout};
 use net::{poll_once, soon};
 use support::{block_on, closes_clean, event_loop};
+use unix::sockets;
 
 const SHORT: Duration = Duration::from_millis(5);
-
-/// A connected pair of Unix sockets that do not block.
-fn sockets() -> (UnixStream, UnixStream) {
-    let (near, far) = UnixStream::pair().unwrap();
-    near.set_nonblocking(true).unwrap();
-    far.set_nonblocking(true).unwrap();
-    (near, far)
-}
 
 /// Reads as a library does that has the descriptor to itself: past the source.
 fn drain(mut socket: &UnixStream) -> usize {

@@ -4,6 +4,8 @@
 #[path = "support/net.rs"]
 mod net;
 mod support;
+#[path = "support/unix.rs"]
+mod unix;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -18,14 +20,7 @@ use loopline::net::TcpListener;
 use loopline::time::timeout;
 use net::{is_alone, soon};
 use support::{block_on, closes_clean, event_loop};
-
-/// A connected pair of Unix sockets that do not block.
-fn sockets() -> (UnixStream, UnixStream) {
-    let (near, far) = UnixStream::pair().unwrap();
-    near.set_nonblocking(true).unwrap();
-    far.set_nonblocking(true).unwrap();
-    (near, far)
-}
+use unix::sockets;
 
 // contract 14
 #[test]

@@ -4,6 +4,8 @@
 #[path = "support/net.rs"]
 mod net;
 mod support;
+#[path = "support/unix.rs"]
+mod unix;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -18,6 +20,7 @@ use loopline::io::{FdSource, Interest};
 use loopline::time::{Timer, timeout};
 use net::{soon, with_peer};
 use support::{block_on, closes_clean, ends_with_registrations, event_loop};
+use unix::sockets;
 
 /// The two ends of a pipe: what reads, and what writes.
 fn pipe() -> (OwnedFd, OwnedFd) {
@@ -26,14 +29,6 @@ fn pipe() -> (OwnedFd, OwnedFd) {
     assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
     // SAFETY: they are open, and nobody else's.
     unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) }
-}
-
-/// A connected pair of Unix sockets that do not block.
-fn sockets() -> (UnixStream, UnixStream) {
-    let (near, far) = UnixStream::pair().unwrap();
-    near.set_nonblocking(true).unwrap();
-    far.set_nonblocking(true).unwrap();
-    (near, far)
 }
 
 fn read(source: &FdSource<UnixStream>, size: usize) -> std::io::Result<Vec<u8>> {

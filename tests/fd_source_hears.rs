@@ -4,6 +4,8 @@
 #[path = "support/net.rs"]
 mod net;
 mod support;
+#[path = "support/unix.rs"]
+mod unix;
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,16 +18,9 @@ use loopline::io::{FdSource, Interest, Readiness, Trigger};
 use loopline::time::{sleep, timeout};
 use net::soon;
 use support::{block_on, closes_clean, paused};
+use unix::sockets;
 
 const TRIGGERS: [Trigger; 4] = [Trigger::Level, Trigger::Edge, Trigger::OneShot, Trigger::Foreign];
-
-/// A connected pair of Unix sockets that do not block.
-fn sockets() -> (UnixStream, UnixStream) {
-    let (near, far) = UnixStream::pair().unwrap();
-    near.set_nonblocking(true).unwrap();
-    far.set_nonblocking(true).unwrap();
-    (near, far)
-}
 
 /// Reads until it would block.
 fn drain(mut socket: &UnixStream) -> usize {

@@ -4,10 +4,11 @@
 #[path = "support/net.rs"]
 mod net;
 mod support;
+#[path = "support/unix.rs"]
+mod unix;
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use loopline::callback::Next;
@@ -15,14 +16,7 @@ use loopline::io::{FdSource, Interest};
 use loopline::time::timeout;
 use net::soon;
 use support::{block_on, closes_clean, event_loop};
-
-/// A connected pair of Unix sockets that do not block.
-fn sockets() -> (UnixStream, UnixStream) {
-    let (near, far) = UnixStream::pair().unwrap();
-    near.set_nonblocking(true).unwrap();
-    far.set_nonblocking(true).unwrap();
-    (near, far)
-}
+use unix::sockets;
 
 // contract 11
 #[test]

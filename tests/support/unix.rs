@@ -1,6 +1,7 @@
 //! Unix sockets for tests: paths that go with the test, raw calls.
 #![allow(dead_code, unreachable_pub)] // each test file is a crate and uses a part
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// A folder of its own for a test's sockets; removed with all in it.
@@ -25,6 +26,14 @@ impl Drop for Folder {
         // What is left is in the system's folder for such.
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A connected pair of sockets that do not block.
+pub fn sockets() -> (UnixStream, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    far.set_nonblocking(true).unwrap();
+    (near, far)
 }
 
 /// Sends bytes with MSG_OOB: the last is urgent.
