@@ -264,7 +264,10 @@ fn a_source_that_pauses_itself_between_two_pieces_of_a_message_gets_the_other_on
 // contract 17
 #[test]
 fn a_source_that_is_paused_and_resumed_in_its_first_turn_still_waits_for_the_next() {
-    let mut event_loop = built::<Vec<u64>>(|builder| builder.items_per_check(1));
+    let mut event_loop = built::<Vec<u64>>(|builder| {
+        // A turn that is not ended by a slow machine.
+        builder.items_per_check(1).time_per_turn(Duration::from_secs(60))
+    });
     let handle = event_loop.handle();
     let lane = handle.add_lane(1).unwrap();
     handle.item().lane(lane).spawn(async move {
