@@ -24,7 +24,7 @@ pub(crate) enum Phase {
     Idle,
 }
 
-/// In whose poll a stream waits: the item's slot, and the children of scopes inside that, by slot and number.
+/// In whose poll a stream waits: the item's word, and the children of scopes inside that, by slot and number.
 pub(crate) type Whose<'a> = (Word, &'a [(u32, TaskId)]);
 
 /// An entry that fired.

@@ -14,7 +14,7 @@ use crate::wake::Word;
 /// One stream that waits for a phase.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The item whose poll waited last; it is run in the phase itself.
+    /// The word of the item whose poll waited last; it is run in the phase itself.
     pub(super) item: Word,
     /// The children of scopes inside that poll, each inside the one before: what is called for them to be
     /// polled by it.
