@@ -13,8 +13,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::io::{AsyncBufReadExt, BufReader};
+use loopline::io::Lines;
 use loopline::net::{TcpListener, TcpStream};
 use loopline::sync::broadcast::error::RecvError;
 use loopline::sync::{Mutex, broadcast};
@@ -63,7 +62,7 @@ async fn serve(stream: &TcpStream, topics: &Topics) -> io::Result<()> {
     let output = Mutex::new(stream);
     // The children borrow `output`. When the client has gone they are given no time to end.
     let ended = try_scope(async |s| {
-        let mut lines = BufReader::new(stream).lines();
+        let mut lines = Lines::new(stream);
         while let Some(line) = lines.next().await.transpose()? {
             let mut words = line.splitn(3, ' ');
             match (words.next(), words.next(), words.next()) {

@@ -10,8 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::io::{AsyncBufReadExt, BufReader};
+use loopline::io::Lines;
 use loopline::net::{TcpListener, TcpStream};
 use loopline::sync::Semaphore;
 use loopline::time::Timer;
@@ -79,7 +78,7 @@ async fn listen(address: String, limiter: Rc<Limiter>) -> io::Result<()> {
 
 /// Answers each line with itself, as fast as the limit allows.
 async fn answer(stream: &TcpStream, limiter: &Limiter) -> io::Result<()> {
-    let mut lines = BufReader::new(stream).lines();
+    let mut lines = Lines::new(stream);
     while let Some(line) = lines.next().await.transpose()? {
         let answer = match limiter.enter().await {
             true => format!("{line}\n"),

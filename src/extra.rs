@@ -6,7 +6,8 @@
 //! seeded order are those of the leaves, and what is said of cancelling is said of the future inside.
 //!
 //! ```
-//! use loopline::extra::{AsyncBufReadExt, AsyncWriteExt, StreamExt, io::BufReader};
+//! use loopline::extra::{AsyncWriteExt, StreamExt};
+//! use loopline::io::Lines;
 //! use loopline::net::{TcpListener, TcpStream};
 //!
 //! # loopline::block_on(async {
@@ -16,7 +17,7 @@
 //! let (server, _peer) = accepted;
 //! client.write_all(b"one\ntwo\n").await?; // inherent, on &self; those of the traits take &mut
 //! drop(client);
-//! let lines: Vec<String> = BufReader::new(server).lines().try_collect().await?;
+//! let lines: Vec<String> = Lines::new(server).try_collect().await?;
 //! assert_eq!(lines, ["one", "two"]);
 //! # Ok::<(), std::io::Error>(())
 //! # }).unwrap();

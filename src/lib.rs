@@ -27,7 +27,7 @@ pub use loopline_io::net;
 #[cfg(feature = "fs")]
 pub use loopline_io::fs;
 
-/// Copying between readers and writers; pollable descriptors as sources or awaited, pipes, standard input
+/// Lines of readers; copying between readers and writers; pollable descriptors as sources or awaited, pipes, standard input
 /// and output.
 #[cfg(feature = "net")]
 pub mod io {
@@ -40,6 +40,7 @@ pub mod io {
     pub use loopline_io::fd::{FdSource, ForeignLoop, Interest, Readiness, Ready, Trigger};
     #[cfg(any(feature = "hyper", feature = "tokio-io"))]
     pub use loopline_io::here::Here;
+    pub use loopline_io::lines::{LineTooLong, Lines};
     #[cfg(all(unix, feature = "fd"))]
     pub use loopline_io::pipe::{self, pipe};
     #[cfg(all(unix, feature = "fd"))]

@@ -12,6 +12,7 @@ pub mod fs;
 pub mod here;
 #[cfg(feature = "hyper")]
 pub mod hyper_rt;
+pub mod lines;
 pub mod net;
 #[cfg(all(unix, feature = "fd"))]
 pub mod pipe;
@@ -27,7 +28,6 @@ mod adapter;
 #[cfg(unix)]
 mod interest;
 mod mischief;
-#[cfg(any(feature = "tokio-io", feature = "hyper"))]
 mod scratch;
 mod sys;
 #[cfg(feature = "tokio-io")]

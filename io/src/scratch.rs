@@ -1,15 +1,17 @@
 //! Reads into buffers that need not be initialized, without unsafe code: through a buffer of the thread.
 //!
-//! The traits of tokio and hyper hand out memory that only unsafe code may write to at will. Copying
-//! what was read costs less than zeroing all that might be: a request is some hundred bytes, a buffer for
-//! it eight thousand.
+//! A reader that waits needs no buffer of its own. And the traits of tokio and hyper hand out memory that
+//! only unsafe code may write to at will. Copying what was read costs less than zeroing all that might be: a
+//! request is some hundred bytes, a buffer for it eight thousand.
 
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::AsyncRead;
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+use futures_io::AsyncWrite;
 
 /// The most that is read at once: as much as hyper asks for unless it is told to ask for more, so that
 /// no read is split in two by this.
@@ -57,6 +59,7 @@ fn grow(scratch: &mut Vec<u8>, wanted: usize) {
 }
 
 /// Ends the sending half. That the peer has reset the connection is no error: nothing is left to end.
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
 pub(crate) fn poll_close<W: AsyncWrite>(
     stream: Pin<&mut W>,
     cx: &mut Context<'_>,

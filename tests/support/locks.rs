@@ -11,6 +11,11 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use loopline::task::budget;
 
+pub use self::random::Random;
+
+#[path = "random.rs"]
+mod random;
+
 /// What a waker of our own making was asked, and what it does then, once.
 #[derive(Default)]
 pub struct Acts {
@@ -105,25 +110,6 @@ pub fn waiting<'a, T>(future: impl Future<Output = T> + 'a) -> Waiting<'a, T> {
     let mut waiting = Waiting::new(future);
     assert!(waiting.is_pending());
     waiting
-}
-
-/// A generator with the seed of `LOOPLINE_SEED`, or one of its own; printed, for a test that fails.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new() -> Self {
-        let seed = std::env::var("LOOPLINE_SEED").ok().and_then(|text| text.parse().ok());
-        let seed: u64 = seed.unwrap_or(0x10c5);
-        println!("LOOPLINE_SEED={seed}");
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % bound
-    }
 }
 
 /// A guard or permit of any kind.
