@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use loopline::callback::{self, Next};
 use loopline::time::sleep;
 use loopline::{Clock, yield_now};
@@ -330,6 +330,38 @@ fn a_callback_that_stops_gives_its_source_back() {
     event_loop.run(&mut sum).unwrap();
     assert_eq!(sum, 3 + 4 + 5);
     closes_clean(event_loop);
+}
+
+#[test]
+fn a_closure_is_dropped_before_its_source_whether_the_callback_stops_or_is_cancelled() {
+    struct Says(&'static str, Log);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            self.1.borrow_mut().push(self.0);
+        }
+    }
+    for cancelled in [false, true] {
+        let mut event_loop = event_loop::<()>();
+        let log = Log::default();
+        let (source, closure) = (Says("source", log.clone()), Says("closure", log.clone()));
+        let source = futures::stream::iter([1, 2]).inspect(move |_| {
+            let _inside = &source;
+        });
+        let item = event_loop.handle().insert(source, move |n, _, ()| {
+            let _inside = &closure;
+            if n == 1 { Next::Pause } else { Next::Stop }
+        });
+        let control = item.unwrap().control(); // nobody wants the source back
+        event_loop.turn(&mut (), Some(Duration::ZERO)).unwrap();
+        if cancelled {
+            control.cancel()
+        } else {
+            control.resume()
+        };
+        event_loop.run(&mut ()).unwrap();
+        assert_eq!(*log.borrow(), ["closure", "source"], "cancelled: {cancelled}");
+        closes_clean(event_loop);
+    }
 }
 
 // contract 18

@@ -319,6 +319,25 @@ impl Wake for Counter {
 }
 
 #[test]
+fn messages_that_nobody_reads_are_dropped_in_the_order_in_which_they_were_sent() {
+    struct Told(u32, Arc<std::sync::Mutex<Vec<u32>>>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+    let told = Arc::default();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let send = |n| sender.send(Told(n, Arc::clone(&told))).unwrap_or_else(|_| panic!("it is open"));
+    (1..=3).for_each(send);
+    // The others come along with it.
+    drop(receiver.try_recv().unwrap());
+    (4..=5).for_each(send);
+    drop(receiver);
+    assert_eq!(*told.lock().unwrap(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn room_goes_to_who_waited_first_and_past_those_who_gave_up() {
     let (sender, mut receiver) = mpsc::channel(1);
     sender.try_send(0).unwrap();

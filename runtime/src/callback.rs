@@ -77,8 +77,9 @@ pub enum Next {
 
 /// The future of a callback: gives the source back when it ends.
 pub(crate) struct ForEach<Src, F, S> {
-    source: Option<Src>,
+    /// Before the source, so dropped before it if the item is cancelled, as where it ends and gives the source back.
     callback: F,
+    source: Option<Src>,
     /// Events one poll may deliver, also of sources that keep no budget themselves.
     events: u32,
     state: PhantomData<fn(&mut S)>,

@@ -152,7 +152,8 @@ impl<T> Drop for Core<T> {
         let mut state = self.chan.lock();
         let (unread, waker) = (std::mem::take(&mut state.queue), state.receiver.take());
         drop(state);
-        drop((unread, waker));
+        // In the order in which they were sent.
+        drop((std::mem::take(&mut self.batch), unread, waker));
     }
 }
 
