@@ -30,7 +30,8 @@ use std::task::{Context, Poll, ready};
 pub use futures_core::Stream;
 
 pub use crate::channel::{
-    Channel, Ping, PingSource, SendError, Sender, SyncSender, channel, ping, sync_channel,
+    Channel, Ping, PingSource, SendError, Sender, SyncSender, TryRecvError, channel, ping,
+    sync_channel,
 };
 pub use crate::controlled::{Controlled, SourceControl, controlled};
 pub use crate::once::{Once, once};

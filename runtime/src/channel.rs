@@ -16,7 +16,7 @@ use crate::wake;
 
 pub use crate::sync::remote::mpsc::Sender as SyncSender;
 pub use crate::sync::remote::mpsc::UnboundedSender as Sender;
-pub use crate::sync::remote::mpsc::error::SendError;
+pub use crate::sync::remote::mpsc::error::{SendError, TryRecvError};
 
 /// Makes a channel whose messages other threads send and a callback or task receives.
 ///
@@ -97,10 +97,32 @@ impl<T> Channel<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Takes the next message if there is one.
+    /// Takes the next message if there is one; [`Channel::try_recv`] says why there is none.
     pub fn try_next(&mut self) -> Option<T> {
-        // Why there is none, `next` tells.
-        self.0.try_recv().ok()
+        self.try_recv().ok()
+    }
+
+    /// Takes the next message.
+    ///
+    /// # Errors
+    ///
+    /// `Empty` if there is none yet, `Disconnected` if none will come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loopline_runtime::callback::{TryRecvError, channel};
+    ///
+    /// let (sender, mut receiver) = channel();
+    /// sender.send(5)?;
+    /// assert_eq!(receiver.try_recv(), Ok(5));
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// drop(sender);
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    /// # Ok::<(), loopline_runtime::callback::SendError<i32>>(())
+    /// ```
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        self.0.try_recv()
     }
 }
 
