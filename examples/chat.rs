@@ -12,6 +12,7 @@ use std::pin::pin;
 
 use futures::future::select;
 use loopline::callback::{Ping, PingSource, ping};
+use loopline::io::Lines;
 use loopline::net::{TcpListener, TcpStream};
 use loopline::{Control, EventLoop, Handle, TaskId};
 
@@ -76,19 +77,9 @@ async fn listen(handle: Handle<Room>, address: String) -> io::Result<()> {
 
 /// Reads lines and says them to the room, until the client ends.
 async fn hear(membership: &Membership, stream: &TcpStream) -> io::Result<()> {
-    let mut line = Vec::new();
-    let mut buf = [0; 4096];
-    while let n @ 1.. = stream.read(&mut buf).await? {
-        for part in buf[..n].split_inclusive(|byte| *byte == b'\n') {
-            line.extend_from_slice(part);
-            if line.ends_with(b"\n") {
-                membership.say(&line);
-                line.clear();
-            }
-        }
-        if line.len() > LINE_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is too long"));
-        }
+    let mut lines = Lines::with_limit(stream, LINE_MAX);
+    while let Some(line) = lines.next().await {
+        membership.say(format!("{}\n", line?).as_bytes());
     }
     Ok(())
 }
