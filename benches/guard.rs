@@ -259,6 +259,41 @@ fn dispatch(suite: &Suite, operations: usize, callback: bool) {
     assert_eq!(events, operations / 16 * 16);
 }
 
+/// A byte comes for one of 64 sockets, whose callback reads it by edge.
+#[cfg(unix)]
+fn descriptor(suite: &Suite, operations: usize) {
+    use loopline::io::{FdSource, Interest, Trigger};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    let mut event_loop = suite.event_loop::<usize>();
+    let mut writers = Vec::new();
+    for _ in 0..64 {
+        let (near, far) = UnixStream::pair().expect("descriptors are left");
+        near.set_nonblocking(true).expect("it is a socket");
+        writers.push(far);
+        let source = FdSource::with_trigger(near, Interest::READABLE, Trigger::Edge);
+        let inserted = event_loop.handle().insert(source, |_event, source, events| {
+            let mut bytes = [0; 8];
+            // Fewer than there is room for: by edge that is all there was.
+            *events += source.try_io(|mut near| near.read(&mut bytes)).unwrap_or(0);
+            Next::Keep
+        });
+        drop(inserted.expect("the loop is there"));
+    }
+    let mut events = 0;
+    let look = Some(Duration::ZERO);
+    event_loop.turn(&mut events, look).expect("the poller works");
+    for n in 1..=operations / 64 {
+        for far in &mut writers {
+            far.write_all(&[7]).expect("there is room");
+        }
+        while events < n * 64 {
+            event_loop.turn(&mut events, look).expect("the poller works");
+        }
+    }
+}
+
 fn main() {
     let suite = Suite::new("ns CPU per operation");
     macro_rules! case {
@@ -286,4 +321,6 @@ fn main() {
     suite.case("timer_source", 100_000, |n| support::timed(|| timer_source(&suite, n)));
     suite.case("callback", 96_000, |n| support::timed(|| dispatch(&suite, n, true)));
     suite.case("task", 96_000, |n| support::timed(|| dispatch(&suite, n, false)));
+    #[cfg(unix)]
+    suite.case("descriptor", 96_000, |n| support::timed(|| descriptor(&suite, n)));
 }
