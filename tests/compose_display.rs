@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use loopline::callback::{AfterPark, BeforePark, Next, Stream, after_park, before_park};
 use loopline::io::{FdSource, Interest, Trigger};
-use loopline::time::sleep;
-use support::{closes_clean, event_loop, scaled};
+use loopline::time::{Timer, sleep};
+use support::{closes_clean, event_loop, paused, scaled};
 
 /// One connection, used by several threads, each with a queue of its own.
 struct Display {
@@ -33,13 +33,15 @@ struct State {
     /// What the last reader did while others waited for it.
     reads: usize,
     closed: bool,
+    /// What another reader puts into the first queue just before a read is announced.
+    quicker: Option<u8>,
 }
 
 impl Display {
     fn new(socket: UnixStream) -> Arc<Self> {
         socket.set_nonblocking(true).unwrap();
         let queues = [VecDeque::new(), VecDeque::new()];
-        let state = State { readers: 0, serial: 0, queues, reads: 0, closed: false };
+        let state = State { readers: 0, serial: 0, queues, reads: 0, closed: false, quicker: None };
         Arc::new(Self { state: Mutex::new(state), read: Condvar::new(), socket })
     }
 
@@ -50,6 +52,8 @@ impl Display {
     /// Announces a read. `false`: events wait in the queue, which are to be dispatched first.
     fn prepare(&self, queue: usize) -> bool {
         let mut state = self.state.lock().unwrap();
+        let quicker = state.quicker.take();
+        state.queues[0].extend(quicker);
         let empty = state.queues[queue].is_empty();
         state.readers += usize::from(empty);
         empty
@@ -136,8 +140,10 @@ impl Stream for Queue {
                 return Poll::Ready(None);
             }
             ready!(Pin::new(&mut this.before).poll_next(cx));
-            // Waited for, and woken by, in either case.
-            let _ = Pin::new(&mut this.readable).poll_next(cx);
+            if Pin::new(&mut this.readable).poll_next(cx).is_ready() {
+                // Known from before, and told: nothing would end this wait. After it the system is asked anew.
+                cx.waker().wake_by_ref();
+            }
             this.prepared = this.display.prepare(this.number);
         }
     }
@@ -255,5 +261,37 @@ fn whatever_ends_the_wait_every_announcement_is_answered() {
     event_loop.turn(&mut seen, Duration::from_secs(10)).unwrap();
     assert_eq!((readers(), seen.as_slice()), (0, &[2, 4][..]));
     assert!(item.cancel());
+    closes_clean(event_loop);
+}
+
+// contract 2, 3
+#[test]
+fn what_came_while_no_read_was_announced_ends_the_wait_in_which_one_is() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let display = Display::new(near);
+    let mut event_loop = paused::<Vec<u8>>();
+    let queue = Queue::new(display.clone(), 0);
+    let insert = event_loop.handle().insert(queue, |event, _queue, seen: &mut Vec<u8>| {
+        seen.push(event);
+        Next::Keep
+    });
+    let late = event_loop.handle().insert(Timer::after(Duration::from_secs(3600)), |_, _, seen| {
+        seen.push(0);
+        Next::Stop
+    });
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    }
+    // Nothing is announced in the wait that learns of the 4, for the sake of the 2.
+    display.state.lock().unwrap().quicker = Some(2);
+    far.write_all(&[4]).unwrap();
+    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    assert_eq!(seen, [2]);
+    while seen.len() == 1 {
+        event_loop.turn(&mut seen, None).unwrap();
+    }
+    assert_eq!(seen, [2, 4]);
+    assert!(insert.unwrap().control().cancel() && late.unwrap().control().cancel());
     closes_clean(event_loop);
 }
