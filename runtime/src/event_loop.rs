@@ -73,7 +73,7 @@ impl From<RunError> for io::Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
-    /// How many items were polled.
+    /// How many items were polled, also those around the wait.
     pub ran: usize,
     /// Whether something is queued that another turn would run without waiting. What a descriptor has to tell is
     /// not known before one looks.

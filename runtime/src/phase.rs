@@ -83,7 +83,8 @@ pub struct BeforePark(Place);
 ///
 /// What the callback queues, its own wake included, makes that wait a mere look. Flush buffers here:
 /// nothing else of the program runs between this and the wait but other such callbacks, in the order
-/// in which they were first polled. While its item is paused, neither this nor [`after_park`] fires.
+/// in which they were first polled. While its item is paused, neither this nor [`after_park`] fires, so one that
+/// another such callback pauses does not hear of the wait's end, and keeps what it took until it is resumed.
 ///
 /// A source composed of this and others is polled as a whole at that moment. One that takes something
 /// here which [`after_park`] gives back has to return `Pending` until then, whatever else it has: its
