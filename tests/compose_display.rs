@@ -264,6 +264,42 @@ fn whatever_ends_the_wait_every_announcement_is_answered() {
     closes_clean(event_loop);
 }
 
+// contract 16
+#[test]
+fn a_reader_that_is_paused_in_between_keeps_its_announcement_until_it_is_resumed() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let display = Display::new(near);
+    let mut event_loop = event_loop::<Vec<u8>>();
+    let handle = event_loop.handle();
+    let insert = handle.insert(Queue::new(display.clone(), 0), |event, _queue, seen| {
+        seen.push(event);
+        Next::Keep
+    });
+    let item = insert.unwrap().control();
+    let mut seen = Vec::new();
+    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    // It is polled after the reader, and before the wait.
+    let pausing = handle.insert(before_park(), move |(), _, _| {
+        assert!(item.pause());
+        Next::Stop
+    });
+    let readers = || display.state.lock().unwrap().readers;
+    for _ in 0..3 {
+        event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    }
+    assert!(pausing.unwrap().is_finished());
+    far.write_all(&[2]).unwrap();
+    event_loop.turn(&mut seen, Duration::ZERO).unwrap();
+    assert_eq!((readers(), seen.len()), (1, 0));
+    assert!(item.resume());
+    while seen.is_empty() {
+        event_loop.turn(&mut seen, Duration::from_secs(10)).unwrap();
+    }
+    assert_eq!((readers(), seen.as_slice()), (0, &[2][..]));
+    assert!(item.cancel());
+    closes_clean(event_loop);
+}
+
 // contract 2, 3
 #[test]
 fn what_came_while_no_read_was_announced_ends_the_wait_in_which_one_is() {

@@ -231,3 +231,27 @@ fn the_item_of_a_source_that_was_taken_out_ends_well_and_one_whose_change_panics
     assert_eq!(*used.downcast::<String>().unwrap(), "the source was taken out by its control");
     closes_clean(event_loop);
 }
+
+// contract 14, 20
+#[test]
+fn a_source_whose_callback_has_ended_is_open_for_as_long_as_its_handle_holds_it() {
+    let (source, mut far) = source();
+    let mut event_loop = event_loop::<u32>();
+    let handle = event_loop.handle();
+    let insert = handle.insert(source, |_event, _source, told| {
+        *told += 1;
+        Next::Stop
+    });
+    let held = insert.unwrap();
+    let mut told = 0;
+    far.write_all(b"a").unwrap();
+    event_loop.run(&mut told).unwrap();
+    assert!(held.is_finished() && handle.stats().registrations == 1);
+    far.write_all(b"b").unwrap();
+    event_loop.turn(&mut told, Duration::ZERO).unwrap();
+    assert_eq!(told, 1);
+    drop(held);
+    assert_eq!(handle.stats().registrations, 0);
+    assert_eq!(far.write_all(b"c").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    closes_clean(event_loop);
+}
