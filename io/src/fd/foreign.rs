@@ -27,6 +27,11 @@ use super::{FdSource, Interest, Trigger};
 /// The descriptor's first error is an event; then, or when its other end is gone and that was told, the
 /// source ends. A library with several descriptors can put them into one of epoll or kqueue.
 ///
+/// A library that wants a read to be announced before the wait, as libwayland does where several threads read a
+/// connection, is a source of your own, with [`before_park`] and [`after_park`] in it.
+///
+/// [`after_park`]: loopline_runtime::callback::after_park
+///
 /// # Examples
 ///
 /// A library that fills a buffer from a descriptor whenever it likes, so that the descriptor alone does not
