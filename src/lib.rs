@@ -37,7 +37,9 @@ pub mod io {
         Async, AsyncReadyGuard, AsyncReadyMutGuard, AsyncRegisterError, TryIoError,
     };
     #[cfg(unix)]
-    pub use loopline_io::fd::{FdSource, ForeignLoop, Interest, Readiness, Ready, Trigger};
+    pub use loopline_io::fd::{
+        FdSource, ForeignLoop, ForeignReader, Interest, Readiness, Ready, Trigger,
+    };
     #[cfg(any(feature = "hyper", feature = "tokio-io"))]
     pub use loopline_io::here::Here;
     pub use loopline_io::lines::{LineTooLong, Lines};

@@ -2,101 +2,22 @@
 //! several threads each announce that they will read before they wait, and must read or take it back after.
 #![cfg(all(unix, feature = "net"))]
 
+#[path = "support/display.rs"]
+mod display;
 mod support;
 
-use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use display::{Display, compositor, of};
 use loopline::callback::{AfterPark, BeforePark, Next, Stream, after_park, before_park};
 use loopline::io::{FdSource, Interest, Trigger};
 use loopline::time::{Timer, sleep};
 use support::{closes_clean, event_loop, paused, scaled};
-
-/// One connection, used by several threads, each with a queue of its own.
-struct Display {
-    state: Mutex<State>,
-    read: Condvar,
-    socket: UnixStream,
-}
-
-struct State {
-    /// Who announced that they will read, and have not yet.
-    readers: usize,
-    /// Counts the reads that were done.
-    serial: usize,
-    queues: [VecDeque<u8>; 2],
-    /// What the last reader did while others waited for it.
-    reads: usize,
-    closed: bool,
-    /// What another reader puts into the first queue just before a read is announced.
-    quicker: Option<u8>,
-}
-
-impl Display {
-    fn new(socket: UnixStream) -> Arc<Self> {
-        socket.set_nonblocking(true).unwrap();
-        let queues = [VecDeque::new(), VecDeque::new()];
-        let state = State { readers: 0, serial: 0, queues, reads: 0, closed: false, quicker: None };
-        Arc::new(Self { state: Mutex::new(state), read: Condvar::new(), socket })
-    }
-
-    fn next(&self, queue: usize) -> Option<u8> {
-        self.state.lock().unwrap().queues[queue].pop_front()
-    }
-
-    /// Announces a read. `false`: events wait in the queue, which are to be dispatched first.
-    fn prepare(&self, queue: usize) -> bool {
-        let mut state = self.state.lock().unwrap();
-        let quicker = state.quicker.take();
-        state.queues[0].extend(quicker);
-        let empty = state.queues[queue].is_empty();
-        state.readers += usize::from(empty);
-        empty
-    }
-
-    /// Takes the announcement back.
-    fn cancel(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.readers -= 1;
-        if state.readers == 0 {
-            // The others wait for a read that nobody does.
-            state.serial += 1;
-            self.read.notify_all();
-        }
-    }
-
-    /// Reads, if this is the last of those who announced it; else waits until that one has. So one that
-    /// forgets its announcement blocks all others for ever.
-    fn read(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.readers -= 1;
-        if state.readers != 0 {
-            let serial = state.serial;
-            let patience = Duration::from_secs(30);
-            let waited = self.read.wait_timeout_while(state, patience, |s| s.serial == serial);
-            assert!(!waited.unwrap().1.timed_out(), "a reader kept its announcement");
-            return;
-        }
-        let mut buf = [0; 64];
-        match (&self.socket).read(&mut buf) {
-            Ok(0) => state.closed = true,
-            Ok(n) => {
-                state.reads += 1;
-                buf[..n].iter().for_each(|event| {
-                    state.queues[usize::from(event & 1)].push_back(*event);
-                });
-            }
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-        }
-        state.serial += 1;
-        self.read.notify_all();
-    }
-}
 
 /// One queue of the display as a source of events.
 struct Queue {
@@ -178,18 +99,6 @@ fn reader(display: &Arc<Display>, number: usize, last: Option<u8>) -> Vec<u8> {
     drop(event_loop.run_until(&mut seen, join).unwrap().unwrap());
     support::ends_with_timers(event_loop, 1, 1, 0);
     seen
-}
-
-/// Writes events for both queues, a few at a time.
-fn compositor(mut socket: UnixStream, events: &[u8]) {
-    for chunk in events.chunks(3) {
-        socket.write_all(chunk).unwrap();
-        std::thread::yield_now();
-    }
-}
-
-fn of(events: &[u8], number: u8) -> Vec<u8> {
-    events.iter().copied().filter(|event| event & 1 == number).collect()
 }
 
 // contract 16, 20, 29

@@ -19,6 +19,7 @@ use crate::sys::calls::unread;
 #[cfg(feature = "fd")]
 pub use self::any::{Async, AsyncRegisterError};
 pub use self::foreign::ForeignLoop;
+pub use self::foreign_reader::ForeignReader;
 #[cfg(feature = "fd")]
 pub use self::guard::{AsyncReadyGuard, AsyncReadyMutGuard, TryIoError};
 pub use self::readiness::Readiness;
@@ -28,6 +29,7 @@ pub use crate::interest::{Interest, Ready};
 #[cfg(feature = "fd")]
 mod any;
 mod foreign;
+mod foreign_reader;
 #[cfg(feature = "fd")]
 mod futures_io;
 #[cfg(feature = "fd")]

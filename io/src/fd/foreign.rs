@@ -28,9 +28,7 @@ use super::{FdSource, Interest, Trigger};
 /// source ends. A library with several descriptors can put them into one of epoll or kqueue.
 ///
 /// A library that wants a read to be announced before the wait, as libwayland does where several threads read a
-/// connection, is a source of your own, with [`before_park`] and [`after_park`] in it.
-///
-/// [`after_park`]: loopline_runtime::callback::after_park
+/// connection, is a [`ForeignReader`](super::ForeignReader).
 ///
 /// # Examples
 ///
