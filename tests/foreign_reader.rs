@@ -244,7 +244,7 @@ fn what_there_is_no_room_for_is_flushed_when_there_is_and_meanwhile_reading_goes
             match near.write(&vec![7; flushed.get().min(64 * 1024)]) {
                 Ok(n) => flushed.set(flushed.get() - n),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    *interest = *interest | Interest::WRITABLE;
+                    *interest |= Interest::WRITABLE;
                     break;
                 }
                 Err(error) => return Err(error),
