@@ -175,6 +175,35 @@ fn time_is_shared_by_weight_whatever_the_items_take() {
 }
 
 #[test]
+fn lanes_of_one_weight_get_as_much_time_whose_items_take_longer_than_a_share() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    let used: Rc<[Cell<Duration>; 2]> = Rc::default();
+    let end = Rc::new(Cell::new(false));
+    for (n, takes) in [micros(200), micros(300)].into_iter().enumerate() {
+        let lane = handle.add_lane(1).unwrap();
+        let (used, end) = (used.clone(), end.clone());
+        handle.item().lane(lane).spawn(async move {
+            while !end.get() {
+                work(takes);
+                used[n].set(used[n].get() + takes);
+                yield_now().await;
+            }
+        });
+    }
+    event_loop
+        .run_until(&mut (), async move {
+            time::sleep(Duration::from_secs(1)).await;
+            end.set(true);
+        })
+        .unwrap();
+    event_loop.run(&mut ()).unwrap();
+    let [one, other] = [0, 1].map(|n| used[n].get().as_micros());
+    assert!(one.abs_diff(other) <= 1_000, "{one} and {other} us");
+    closes_clean(event_loop);
+}
+
+#[test]
 fn within_a_lane_order_is_as_without_and_an_item_runs_once_a_round() {
     let mut event_loop = event_loop::<Vec<&'static str>>();
     let handle = event_loop.handle();

@@ -130,3 +130,54 @@ fn a_lane_whose_items_are_cancelled_saves_no_time_up() {
     }
     assert!(used <= 100, "{used} of a share of 100");
 }
+
+/// Deficit round robin as the books have it: one visit after the other.
+struct Plain {
+    quanta: Vec<i64>,
+    credits: Vec<i64>,
+    current: usize,
+}
+
+impl Plain {
+    fn choose(&mut self) -> usize {
+        while self.credits[self.current] <= 0 {
+            self.current = (self.current + 1) % self.quanta.len();
+            let (quantum, credit) = (self.quanta[self.current], &mut self.credits[self.current]);
+            *credit = (*credit + quantum).min(quantum);
+        }
+        self.current
+    }
+}
+
+#[test]
+fn busy_lanes_take_turns_as_if_each_visit_was_made_by_itself() {
+    let mut random = 0x1a9e_5eed_u64;
+    let mut below = |end: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 8) % end
+    };
+    for _ in 0..100 {
+        let queue = Queue::new(5, 0);
+        let quanta: Vec<u64> = (0..2 + below(6)).map(|_| 1 + below(20)).collect();
+        for quantum in &quanta[1..] {
+            queue.add_lane(*quantum, quanta[0]).unwrap();
+        }
+        // Round numbers, so that credits come to be just nothing.
+        let longest: Vec<u64> = quanta.iter().map(|_| [1, 10, 100][below(3) as usize]).collect();
+        let slots: Vec<u32> = (0..quanta.len()).map(|lane| take(&queue, lane as u8)).collect();
+        slots.iter().for_each(|slot| queue.wake_any(*slot));
+        let quanta: Vec<i64> = quanta.into_iter().map(|quantum| quantum as i64).collect();
+        let mut plain = Plain { credits: vec![0; quanta.len()], quanta, current: 0 };
+        for _ in 0..1_000 {
+            let lane = plain.choose();
+            let entry = queue.pop_fair().expect("all have something to run");
+            assert_eq!(entry.place.slot, slots[lane]);
+            let took = below(longest[lane] + 1);
+            queue.wake_any(slots[lane]);
+            queue.charge(lane, took);
+            plain.credits[lane] -= took as i64;
+        }
+    }
+}
