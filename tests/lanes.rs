@@ -117,7 +117,14 @@ fn a_flooded_lane_delays_another_by_no_more_than_the_stated_bound() {
             });
         }
         let polled = victim.clone();
-        let done = handle.item().lane(own).spawn(poll_fn(move |cx| polled.poll(cx)));
+        let done = handle.item().lane(own).spawn(poll_fn(move |cx| {
+            let result = polled.poll(cx);
+            if polled.polls.get() != 0 {
+                // It owes nothing for that when it is woken next.
+                work(longest);
+            }
+            result
+        }));
         event_loop
             .run_until(&mut (), async move {
                 done.await.unwrap();
@@ -281,6 +288,21 @@ fn an_item_of_a_lane_is_paused_resumed_cancelled_and_woken_by_threads() {
     thread.join().unwrap().unwrap();
     assert_eq!(sum.get(), 5050);
     drop(source);
+    closes_clean(event_loop);
+}
+
+#[test]
+fn the_longest_wait_is_one_poll_and_a_share_and_a_poll_of_each_other_lane() {
+    let event_loop = support::built::<()>(|builder| builder.lane_time(micros(100)));
+    let handle = event_loop.handle();
+    let first = handle.first_lane();
+    assert_eq!(handle.longest_wait(first, micros(7)), micros(7));
+    let (double, least) = (handle.add_lane(2).unwrap(), handle.add_lane(0).unwrap());
+    assert!(handle.set_weight(first, 3));
+    // The least weight is 1.
+    assert_eq!(handle.longest_wait(first, micros(7)), micros(7 + 207 + 107));
+    assert_eq!(handle.longest_wait(double, micros(7)), micros(7 + 307 + 107));
+    assert_eq!(handle.longest_wait(least, micros(7)), micros(7 + 307 + 207));
     closes_clean(event_loop);
 }
 
