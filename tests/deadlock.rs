@@ -163,12 +163,18 @@ fn a_waker_cloned_on_another_thread_keeps_the_loop_waiting() {
 fn an_escaped_waker_counts_until_its_item_ends() {
     let kept = Rc::new(Cell::new(None));
     let keep = kept.clone();
+    let cloned_later = kept.clone();
     let deadlock = deadlock_of(0, || async move {
         let task = spawn(poll_fn(move |cx| {
+            // However many there are.
+            drop(cx.waker().clone());
             keep.set(Some(cx.waker().clone()));
             Poll::Ready(())
         }));
         task.await.unwrap();
+        // A clone of what is stale wakes nobody either.
+        let stale: Option<Waker> = cloned_later.take();
+        cloned_later.set(stale.clone());
         pending::<()>().await;
     });
     assert_eq!(deadlock.waits().len(), 1);

@@ -344,3 +344,23 @@ fn a_missed_period_goes_on_as_its_policy_says() {
         });
     }
 }
+
+// contract 47
+#[test]
+fn a_turn_moves_the_clock_no_further_than_it_may_wait() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    for hours in [2, 1000, 1_000_000] {
+        let sleeps = handle.spawn(async move { sleep(HOUR * hours).await });
+        event_loop.turn(&mut (), Duration::ZERO).unwrap();
+        let mut now = event_loop.block_on(async { time::now() }).unwrap();
+        for wait in [MS, HOUR / 7, HOUR] {
+            event_loop.turn(&mut (), wait).unwrap();
+            now += wait;
+            assert_eq!(event_loop.block_on(async { time::now() }).unwrap(), now);
+        }
+        assert!(!sleeps.is_finished());
+        drop(sleeps.cancel());
+    }
+    closes_clean(event_loop);
+}
