@@ -222,6 +222,20 @@ fn a_channel_whose_senders_are_gone_does_not_hide_a_deadlock() {
 }
 
 #[test]
+fn a_source_whose_pings_are_gone_does_not_hide_a_deadlock() {
+    let deadlock = deadlock_of(0, || async {
+        let (ping, mut pings) = callback::ping();
+        let thread = std::thread::spawn(move || ping.ping());
+        while pings.next().await.is_some() {}
+        thread.join().unwrap();
+        // It is there still, and nobody can fire it.
+        pending::<()>().await;
+        drop(pings);
+    });
+    assert_eq!(deadlock.waits().len(), 1);
+}
+
+#[test]
 fn an_embedder_can_turn_it_off() {
     let run = |detect: bool| {
         let mut event_loop = built::<()>(|builder| builder.detect_deadlock(detect));

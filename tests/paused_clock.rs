@@ -364,3 +364,19 @@ fn a_turn_moves_the_clock_no_further_than_it_may_wait() {
     }
     closes_clean(event_loop);
 }
+
+// contract 43; fault 72
+#[test]
+fn what_is_never_due_is_not_however_far_the_clock_is_moved() {
+    block_on_paused(async {
+        let never = spawn(sleep_for(Duration::MAX));
+        time::advance(Duration::MAX).await;
+        yield_now().await;
+        assert!(!never.is_finished());
+        drop(never.cancel());
+    });
+}
+
+async fn sleep_for(time: Duration) {
+    sleep(time).await;
+}
