@@ -123,6 +123,8 @@ fn woken_by_a_thread(clone_abroad: bool) {
     let flag = woken.clone();
     let thread = std::thread::spawn(move || {
         let waker = take.recv().unwrap();
+        // Late, so that the loop has gone to sleep; were it not, the test would only prove less.
+        std::thread::sleep(Duration::from_millis(20));
         flag.store(true, std::sync::atomic::Ordering::SeqCst);
         waker.wake();
     });

@@ -1,22 +1,27 @@
 //! What a guest tells its host, and when: case by case.
 #![cfg(all(target_os = "linux", not(loopline_portable_park)))] // where the descriptor tells of timers too
 
+#[path = "support/locks.rs"]
+mod locks;
 mod support;
 
 use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use locks::Acts;
 use loopline::callback::{self, Next};
 use loopline::io::{FdSource, Interest};
-use loopline::time::{hold, sleep};
-use support::guests::{host_until_quiet, is_readable};
+use loopline::time::{Sleep, hold, sleep};
+use loopline::{Guest, Handle};
+use support::guests::{host_until_quiet, is_readable, poll_readable};
 use support::{TestLoop, closes_clean, event_loop, paused};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -47,7 +52,7 @@ fn a_future_of_the_hosts_is_a_reason_for_a_turn() {
     let mut guest = event_loop::<()>().lend();
     host_until_quiet(&guest, &mut ());
     let mut turns = guest.until(async { 7 });
-    assert!(support::guests::poll_readable(&turns, 0));
+    assert!(poll_readable(&turns, 0));
     assert_eq!(turns.turn(&mut ()).unwrap().1, Some(7));
     drop(turns);
     host_until_quiet(&guest, &mut ());
@@ -69,7 +74,7 @@ fn a_waker_of_a_future_that_is_done_is_no_reason_for_a_turn() {
 
 #[test]
 fn a_future_of_the_hosts_that_is_dropped_with_the_state_finds_it_lent() {
-    struct Last(loopline::Handle<u32>);
+    struct Last(Handle<u32>);
     impl Drop for Last {
         fn drop(&mut self) {
             self.0.with(|count| *count += 1);
@@ -220,5 +225,61 @@ fn what_an_idle_callback_writes_is_flushed_before_the_host_waits() {
     assert!(log.contains(&"write"));
     drop((flush.unwrap().cancel(), idle.unwrap().cancel()));
     host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+/// Makes a sleep on a guest's loop, for somebody else to wait for.
+fn sleep_of(guest: &Guest<()>, time: Duration) -> Pin<Box<Sleep>> {
+    let made = Rc::new(RefCell::new(None));
+    let kept = made.clone();
+    guest.handle().defer(move |()| {
+        kept.replace(Some(Box::pin(sleep(time))));
+    });
+    host_until_quiet(guest, &mut ());
+    made.take().expect("it ran")
+}
+
+// contract 24, 57
+#[test]
+fn a_timer_that_is_first_waited_for_between_two_turns_ends_the_hosts_wait() {
+    let guests = [event_loop::<()>().lend(), paused::<()>().lend()];
+    for guest in guests {
+        let acts = Rc::<Acts>::default();
+        let mut slept = sleep_of(&guest, Duration::from_millis(1));
+        assert!(!is_readable(&guest));
+        let waker = acts.waker();
+        assert!(slept.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        // By the descriptor alone.
+        while acts.wakes.get() == 0 {
+            assert!(poll_readable(&guest, 10_000), "the host would sleep for ever");
+            guest.turn(&mut ()).unwrap();
+        }
+        assert!(slept.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        drop(slept);
+        host_until_quiet(&guest, &mut ());
+        closes_clean(TestLoop::take_back(guest));
+    }
+}
+
+// contract 47
+#[test]
+fn what_a_clock_that_is_held_was_moved_past_is_a_reason_for_a_turn() {
+    let guest = paused::<()>().lend();
+    let handle = guest.handle();
+    let sleeps = handle.spawn(sleep_for_an_hour());
+    let held = Rc::new(RefCell::new(None));
+    let kept = held.clone();
+    handle.defer(move |()| {
+        kept.replace(Some(hold()));
+    });
+    host_until_quiet(&guest, &mut ());
+    assert!(!sleeps.is_finished());
+    handle.defer(|()| {
+        let advance = std::pin::pin!(loopline::time::advance(HOUR));
+        assert!(advance.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    });
+    host_until_quiet(&guest, &mut ());
+    assert!(sleeps.is_finished());
+    drop(held);
     closes_clean(TestLoop::take_back(guest));
 }

@@ -229,6 +229,11 @@ fn the_future_that_the_loop_runs_for_is_named_by_where_that_is_and_so_is_its_des
     let ended = event_loop.block_on(async move {
         let _slow = slow;
         let named = witness.named();
+        // Right behind an item, in the same batch.
+        loopline::spawn(async {});
+        loopline::yield_now().await;
+        assert_eq!(witness.named(), named);
+        loopline::spawn(async {});
         loopline::yield_now().await;
         named
     });
