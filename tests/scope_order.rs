@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use locks::waiting;
 use loopline::{Control, scope, spawn, try_scope, yield_now};
-use support::{block_on, block_on_paused};
+use support::{block_on, block_on_paused, closes_clean, event_loop};
 
 type Log = Rc<RefCell<Vec<&'static str>>>;
 
@@ -130,4 +130,20 @@ fn whoever_is_called_for_a_child_may_cancel_another_one() {
             assert!(polls < 10, "nobody is left");
         }
     });
+}
+
+// contract 41; fault 90
+#[test]
+fn a_child_is_not_taken_for_a_paused_item_of_another_loop() {
+    let (mut first, mut second) = (event_loop::<()>(), event_loop::<()>());
+    let mut scoped = Box::pin(scope(async |s| s.spawn(async { 5 }).await.unwrap()));
+    let began = first.block_on(async { futures::poll!(&mut scoped).is_pending() });
+    assert!(began.unwrap());
+    // One of them has the number there that the child has here.
+    let paused: Vec<_> = (0..10).map(|_| second.handle().spawn(pending::<()>())).collect();
+    assert!(paused.iter().all(|item| item.control().pause()));
+    assert_eq!(second.block_on(scoped).unwrap(), 5);
+    paused.into_iter().for_each(|item| drop(item.cancel()));
+    closes_clean(second);
+    closes_clean(first);
 }
