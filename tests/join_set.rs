@@ -397,8 +397,8 @@ fn a_job_of_a_set_on_a_loop_that_is_gone_is_cancelled() {
 fn tasks_that_end_as_their_set_is_looked_at_are_joined_in_the_order_in_which_they_ended() {
     block_on(async {
         let set = Rc::new(RefCell::new(JoinSet::new()));
-        let first = set.borrow_mut().spawn(std::future::pending::<()>());
-        let second = set.borrow_mut().spawn(std::future::pending::<()>());
+        let first = set.borrow_mut().spawn(pending::<()>());
+        let second = set.borrow_mut().spawn(pending::<()>());
         yield_now().await;
         let looked = set.clone();
         let acts = Rc::<Acts>::default();

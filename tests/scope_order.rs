@@ -7,7 +7,6 @@ mod support;
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use locks::waiting;
@@ -125,7 +124,7 @@ fn whoever_is_called_for_a_child_may_cancel_another_one() {
         assert!(first.cancel());
         assert!(wait.is_woken());
         let mut polls = 0;
-        while let Poll::Pending = wait.poll() {
+        while wait.poll().is_pending() {
             polls += 1;
             assert!(polls < 10, "nobody is left");
         }

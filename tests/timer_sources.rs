@@ -273,7 +273,7 @@ fn a_timer_that_is_never_due_can_be_set_to_one_that_is() {
 
 #[test]
 fn a_timer_is_awaited_as_well() {
-    support::block_on_paused(async {
+    block_on_paused(async {
         let start = time::now();
         let mut timer = Timer::after(5 * MS);
         assert_eq!(timer.next().await.unwrap().deadline, start + 5 * MS);

@@ -92,7 +92,7 @@ fn at_a_source_with_a_control() {
         let takes = control.clone();
         does(&wait.acts.on_wake, move || assert!(takes.take().is_some()));
         control.with(|timer| timer.set_after(FAR));
-        assert!(matches!(wait.ready(), None));
+        assert!(wait.ready().is_none());
     });
 }
 
@@ -173,7 +173,7 @@ fn a_wait_to_be_asked_to_end_goes_on_in_another_loop() {
 fn at_a_graceful_end() {
     let mut event_loop = event_loop::<()>();
     let handle = event_loop.handle();
-    let task = handle.spawn(pending::<()>());
+    let [task, last] = [(); 2].map(|()| handle.spawn(pending::<()>()));
     event_loop
         .block_on(async move {
             let mut ends = waiting(handle.shutdown(FAR));
@@ -188,6 +188,10 @@ fn at_a_graceful_end() {
                 let _ended = begun.poll(&mut Context::from_waker(Waker::noop()));
             });
             drop(task.cancel());
+            yield_now().await;
+            assert!(ends.is_woken() && more.borrow().is_some());
+            assert!(ends.poll().is_pending());
+            drop(last.cancel());
             yield_now().await;
             assert!(ends.is_woken());
             assert!(ends.ready().is_empty());
