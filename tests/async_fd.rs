@@ -438,3 +438,37 @@ fn a_descriptor_whose_other_end_is_gone_keeps_no_loop_busy() {
         assert_eq!(near.read_with(|mut near| near.read(&mut [0])).await.unwrap(), 0);
     });
 }
+
+// contract 4
+#[test]
+fn a_wait_for_two_directions_asks_for_the_one_that_was_not_asked_for_yet() {
+    block_on(async {
+        let (near, _far) = UnixStream::pair().unwrap();
+        // It is watched for reads from the start.
+        let fd = Async::new(near).unwrap();
+        assert!(poll_once(fd.readable()).await.is_pending());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let ready = soon(fd.ready(both)).await.unwrap().ready();
+        assert!(ready.is_writable() && !ready.is_readable());
+    });
+}
+
+// contract 1
+#[test]
+fn what_would_block_without_a_guard_is_waited_for_too() {
+    block_on(async {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let fd = Async::new(near).unwrap();
+        far.write_all(b"x").unwrap();
+        let read = |mut fd: &UnixStream| fd.read(&mut [0; 8]);
+        drop(soon(fd.readable()).await.unwrap());
+        assert_eq!(read(fd.get_ref()).unwrap(), 1);
+        // By somebody else's hands, so that it is still said to be ready.
+        let nothing = fd.try_io(Interest::READABLE, read).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+        assert!(poll_once(fd.readable()).await.is_pending());
+        far.write_all(b"y").unwrap();
+        drop(soon(fd.readable()).await.unwrap());
+        assert_eq!(fd.try_io(Interest::READABLE, read).unwrap(), 1);
+    });
+}

@@ -144,3 +144,79 @@ fn a_child_of_a_scope_stays_what_it_is() {
     assert!(last.is_finished());
     closes_clean(event_loop);
 }
+
+// contract 16
+#[test]
+fn what_is_said_of_an_item_last_counts_also_where_it_was_polled_before() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let item = handle.spawn(async move {
+        // Counts when this poll is over.
+        handle.current().unwrap().set_background(true);
+        pending::<()>().await;
+    });
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    let other = handle.spawn(async {
+        yield_now().await;
+    });
+    // In the turn in which that was said, right behind the poll.
+    let control = item.control();
+    assert!(control.wake() && control.set_background(false));
+    assert!(!event_loop.is_finished());
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    assert!(!event_loop.is_finished());
+    drop((item.cancel(), other.cancel()));
+    event_loop.run(&mut ()).unwrap();
+    closes_clean(event_loop);
+}
+
+#[test]
+fn what_one_item_says_of_another_after_its_poll_counts() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let item = handle.spawn(async move {
+        handle.current().unwrap().set_background(true);
+        pending::<()>().await;
+    });
+    let control = item.control();
+    drop(handle.spawn(async move { assert!(control.set_background(false)) }));
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    assert!(!event_loop.is_finished());
+    drop(item.cancel());
+    closes_clean(event_loop);
+}
+
+// contract 13
+#[test]
+fn a_control_of_an_item_that_has_ended_says_nothing_of_the_one_in_its_place() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let first = handle.spawn(async {});
+    let control = first.control();
+    event_loop.run(&mut ()).unwrap();
+    let second = handle.spawn(pending::<()>());
+    assert!(!control.set_background(true));
+    assert!(!event_loop.is_finished());
+    drop((first, second.cancel()));
+    event_loop.run(&mut ()).unwrap();
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_child_of_a_scope_is_counted_by_its_scope_whatever_is_said_of_it() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let ended = event_loop.block_on(async move {
+        scope(async |s| {
+            let child = s.spawn(yield_now());
+            for background in [false, true, false] {
+                assert!(child.control().set_background(background));
+            }
+            child.await.unwrap();
+        })
+        .await;
+        handle.shutdown(HOUR).await
+    });
+    assert!(ended.unwrap().is_empty());
+    closes_clean(event_loop);
+}

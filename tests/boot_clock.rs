@@ -5,6 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use loopline::Handle;
 use loopline::callback::{self, Next};
 use loopline::time::{self, MissedTickBehavior, Timer, timeout};
 use support::{block_on, block_on_paused, closes_clean, paused};
@@ -282,5 +283,33 @@ fn a_start_in_the_past_counts_by_the_boot_clock_as_it_does_by_the_other() {
                 assert_eq!(boot.next().await, plain.next().await, "{behavior:?}");
             }
         }
+    });
+}
+
+// contract 45, 46
+#[test]
+fn a_timer_that_a_suspension_made_fire_leaves_no_alarm_behind() {
+    block_on_paused(async {
+        let handle = Handle::<()>::try_current().unwrap();
+        let mut lease = Timer::after(HOUR).boot_clock();
+        assert!(!fires(&mut lease).await);
+        assert_eq!(handle.stats().timers, 1);
+        time::suspend(2 * HOUR);
+        assert_eq!(lease.next().await.unwrap().late(), HOUR);
+        assert_eq!(handle.stats().timers, 0);
+        assert!(lease.next().await.is_none());
+    });
+}
+
+#[test]
+fn a_timer_that_is_never_due_has_no_use_for_a_descriptor() {
+    block_on(async {
+        let handle = Handle::<()>::try_current().unwrap();
+        let mut never = Timer::after(Duration::MAX).boot_clock();
+        assert!(timeout(Duration::ZERO, never.next()).await.is_err());
+        assert_eq!(handle.stats().registrations, 0);
+        let mut lease = Timer::after(HOUR).boot_clock();
+        assert!(timeout(Duration::ZERO, lease.next()).await.is_err());
+        assert_eq!(handle.stats().registrations, 1);
     });
 }

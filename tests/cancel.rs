@@ -354,3 +354,21 @@ fn a_dropped_yield_leaves_nothing_behind() {
     event_loop.run(&mut ()).unwrap();
     closes_clean(event_loop);
 }
+
+// contract 13
+#[test]
+fn a_control_of_an_item_that_has_ended_does_not_reach_the_one_that_is_polled_in_its_place() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let first = handle.spawn(async {});
+    let stale = first.control();
+    event_loop.run(&mut ()).unwrap();
+    let second = handle.spawn(async move {
+        assert!(!stale.cancel() && !stale.pause());
+        yield_now().await;
+        5
+    });
+    assert_eq!(event_loop.block_on(second).unwrap().unwrap(), 5);
+    drop(first);
+    closes_clean(event_loop);
+}

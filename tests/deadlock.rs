@@ -123,6 +123,8 @@ fn woken_by_a_thread(clone_abroad: bool) {
     let flag = woken.clone();
     let thread = std::thread::spawn(move || {
         let waker = take.recv().unwrap();
+        // Late, so that the loop has gone to sleep; were it not, the test would only prove less.
+        std::thread::sleep(Duration::from_millis(20));
         flag.store(true, std::sync::atomic::Ordering::SeqCst);
         waker.wake();
     });
@@ -163,12 +165,18 @@ fn a_waker_cloned_on_another_thread_keeps_the_loop_waiting() {
 fn an_escaped_waker_counts_until_its_item_ends() {
     let kept = Rc::new(Cell::new(None));
     let keep = kept.clone();
+    let cloned_later = kept.clone();
     let deadlock = deadlock_of(0, || async move {
         let task = spawn(poll_fn(move |cx| {
+            // However many there are.
+            drop(cx.waker().clone());
             keep.set(Some(cx.waker().clone()));
             Poll::Ready(())
         }));
         task.await.unwrap();
+        // A clone of what is stale wakes nobody either.
+        let stale: Option<Waker> = cloned_later.take();
+        cloned_later.set(stale.clone());
         pending::<()>().await;
     });
     assert_eq!(deadlock.waits().len(), 1);
@@ -211,6 +219,20 @@ fn a_channel_whose_senders_are_gone_does_not_hide_a_deadlock() {
         while messages.next().await.is_some() {}
         thread.join().unwrap().unwrap();
         pending::<()>().await;
+    });
+    assert_eq!(deadlock.waits().len(), 1);
+}
+
+#[test]
+fn a_source_whose_pings_are_gone_does_not_hide_a_deadlock() {
+    let deadlock = deadlock_of(0, || async {
+        let (ping, mut pings) = callback::ping();
+        let thread = std::thread::spawn(move || ping.ping());
+        while pings.next().await.is_some() {}
+        thread.join().unwrap();
+        // It is there still, and nobody can fire it.
+        pending::<()>().await;
+        drop(pings);
     });
     assert_eq!(deadlock.waits().len(), 1);
 }

@@ -1,5 +1,7 @@
 //! `JoinSet`: outputs in the order in which tasks ended, each once; nothing runs on that was cancelled.
 
+#[path = "support/locks.rs"]
+mod locks;
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use locks::Acts;
 use loopline::callback::{Next, Stream};
 use loopline::time::sleep;
 use loopline::{Control, JoinSet, RunError, TaskId, spawn, spawn_blocking, yield_now};
@@ -386,5 +389,32 @@ fn a_job_of_a_set_on_a_loop_that_is_gone_is_cancelled() {
         assert!(set.spawn_blocking_on(|| (), handle).is_finished());
         assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
         assert!(set.join_next().await.is_none());
+    });
+}
+
+// contract 37
+#[test]
+fn tasks_that_end_as_their_set_is_looked_at_are_joined_in_the_order_in_which_they_ended() {
+    block_on(async {
+        let set = Rc::new(RefCell::new(JoinSet::new()));
+        let first = set.borrow_mut().spawn(pending::<()>());
+        let second = set.borrow_mut().spawn(pending::<()>());
+        yield_now().await;
+        let looked = set.clone();
+        let acts = Rc::<Acts>::default();
+        let waker = acts.waker();
+        let join = move |cx: &mut Context<'_>| looked.borrow_mut().poll_join_next(cx);
+        assert!(join(&mut Context::from_waker(&waker)).is_pending());
+        // As it is called for the first, whose output is not in its place yet.
+        let looks = join.clone();
+        *acts.on_wake.borrow_mut() = Some(Box::new(move || {
+            assert!(second.cancel());
+            assert!(looks(&mut Context::from_waker(Waker::noop())).is_pending());
+        }));
+        assert!(first.cancel());
+        for ended in [first, second] {
+            let Some(Err(error)) = set.borrow_mut().try_join_next() else { panic!("it has ended") };
+            assert_eq!(error.id(), ended.id());
+        }
     });
 }

@@ -117,7 +117,14 @@ fn a_flooded_lane_delays_another_by_no_more_than_the_stated_bound() {
             });
         }
         let polled = victim.clone();
-        let done = handle.item().lane(own).spawn(poll_fn(move |cx| polled.poll(cx)));
+        let done = handle.item().lane(own).spawn(poll_fn(move |cx| {
+            let result = polled.poll(cx);
+            if polled.polls.get() != 0 {
+                // It owes nothing for that when it is woken next.
+                work(longest);
+            }
+            result
+        }));
         event_loop
             .run_until(&mut (), async move {
                 done.await.unwrap();
@@ -175,6 +182,35 @@ fn time_is_shared_by_weight_whatever_the_items_take() {
 }
 
 #[test]
+fn lanes_of_one_weight_get_as_much_time_whose_items_take_longer_than_a_share() {
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    let used: Rc<[Cell<Duration>; 2]> = Rc::default();
+    let end = Rc::new(Cell::new(false));
+    for (n, takes) in [micros(200), micros(300)].into_iter().enumerate() {
+        let lane = handle.add_lane(1).unwrap();
+        let (used, end) = (used.clone(), end.clone());
+        handle.item().lane(lane).spawn(async move {
+            while !end.get() {
+                work(takes);
+                used[n].set(used[n].get() + takes);
+                yield_now().await;
+            }
+        });
+    }
+    event_loop
+        .run_until(&mut (), async move {
+            time::sleep(Duration::from_secs(1)).await;
+            end.set(true);
+        })
+        .unwrap();
+    event_loop.run(&mut ()).unwrap();
+    let [one, other] = [0, 1].map(|n| used[n].get().as_micros());
+    assert!(one.abs_diff(other) <= 1_000, "{one} and {other} us");
+    closes_clean(event_loop);
+}
+
+#[test]
 fn within_a_lane_order_is_as_without_and_an_item_runs_once_a_round() {
     let mut event_loop = event_loop::<Vec<&'static str>>();
     let handle = event_loop.handle();
@@ -222,6 +258,26 @@ fn a_lane_made_inside_a_turn_runs_in_the_same_loop() {
 }
 
 #[test]
+fn a_turn_that_a_lane_is_made_in_does_not_go_on_without_it() {
+    // Time does not end this turn.
+    let mut event_loop = paused::<()>();
+    let handle = event_loop.handle();
+    let rounds = event_loop.block_on(async move {
+        let lane = handle.add_lane(1).unwrap();
+        let first = handle.item().lane(lane).spawn(async {});
+        let mut rounds = 0;
+        while !first.is_finished() {
+            yield_now().await;
+            rounds += 1;
+        }
+        rounds
+    });
+    // Each takes a microsecond, as far as lanes go; the share is 100.
+    assert!(rounds.unwrap() <= 110);
+    closes_clean(event_loop);
+}
+
+#[test]
 fn an_item_of_a_lane_is_paused_resumed_cancelled_and_woken_by_threads() {
     let mut event_loop = event_loop::<()>();
     let handle = event_loop.handle();
@@ -252,6 +308,21 @@ fn an_item_of_a_lane_is_paused_resumed_cancelled_and_woken_by_threads() {
     thread.join().unwrap().unwrap();
     assert_eq!(sum.get(), 5050);
     drop(source);
+    closes_clean(event_loop);
+}
+
+#[test]
+fn the_longest_wait_is_one_poll_and_a_share_and_a_poll_of_each_other_lane() {
+    let event_loop = support::built::<()>(|builder| builder.lane_time(micros(100)));
+    let handle = event_loop.handle();
+    let first = handle.first_lane();
+    assert_eq!(handle.longest_wait(first, micros(7)), micros(7));
+    let (double, least) = (handle.add_lane(2).unwrap(), handle.add_lane(0).unwrap());
+    assert!(handle.set_weight(first, 3));
+    // The least weight is 1.
+    assert_eq!(handle.longest_wait(first, micros(7)), micros(7 + 207 + 107));
+    assert_eq!(handle.longest_wait(double, micros(7)), micros(7 + 307 + 107));
+    assert_eq!(handle.longest_wait(least, micros(7)), micros(7 + 307 + 207));
     closes_clean(event_loop);
 }
 

@@ -212,6 +212,12 @@ fn an_output_that_panics_as_its_handle_is_dropped_goes_to_the_policy() {
     drop(done);
     // The policy's stop is remembered; nothing unwound into the drop above.
     assert!(event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
+    // So with an output that was on its way to another thread.
+    let join = handle.remote().spawn(|_| async { Loud }).unwrap();
+    event_loop.turn(&mut (), Duration::ZERO).unwrap();
+    assert!(join.is_finished());
+    drop(join);
+    assert!(event_loop.turn(&mut (), Duration::ZERO).unwrap().stopped);
     closes_clean(event_loop);
 }
 

@@ -344,3 +344,42 @@ fn a_missed_period_goes_on_as_its_policy_says() {
         });
     }
 }
+
+// contract 47
+#[test]
+fn a_turn_moves_the_clock_no_further_than_it_may_wait() {
+    // Between the turns it is looked at by runs, in which a guest's clock would jump.
+    let mut event_loop = paused::<()>().never_a_guest();
+    let handle = event_loop.handle();
+    for hours in [2, 1000, 1_000_000] {
+        let sleeps = handle.spawn(async move { sleep(HOUR * hours).await });
+        event_loop.turn(&mut (), Duration::ZERO).unwrap();
+        let mut now = event_loop.block_on(async { time::now() }).unwrap();
+        // The last one ends just before the deadline.
+        let rest = HOUR * (hours - 1) - HOUR / 7 - 2 * MS;
+        for wait in [MS, HOUR / 7, HOUR, rest] {
+            event_loop.turn(&mut (), wait).unwrap();
+            now += wait;
+            assert_eq!(event_loop.block_on(async { time::now() }).unwrap(), now);
+        }
+        assert!(!sleeps.is_finished());
+        drop(sleeps.cancel());
+    }
+    closes_clean(event_loop);
+}
+
+// contract 43; fault 72
+#[test]
+fn what_is_never_due_is_not_however_far_the_clock_is_moved() {
+    block_on_paused(async {
+        let never = spawn(sleep_for(Duration::MAX));
+        time::advance(Duration::MAX).await;
+        yield_now().await;
+        assert!(!never.is_finished());
+        drop(never.cancel());
+    });
+}
+
+async fn sleep_for(time: Duration) {
+    sleep(time).await;
+}

@@ -2,10 +2,15 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use loopline::callback::{self, Next, Ping, Sender};
-use loopline::time::Timer;
+use loopline::callback::{self, BeforePark, Next, Ping, Sender, Stream};
+use loopline::time::{Timer, sleep};
 use loopline::{Handle, scope, yield_now};
 use support::{built, closes_clean, event_loop, paused, scaled};
 
@@ -270,5 +275,101 @@ fn children_of_scopes_run_in_the_phases_they_wait_for_and_let_the_loop_wait() {
     assert_eq!(all, ["before park", "after park"]);
     drop((task.cancel(), sender, ping));
     event_loop.run(&mut all).unwrap();
+    closes_clean(event_loop);
+}
+
+// contract 16
+#[test]
+fn a_child_that_is_paused_is_told_of_no_wait_of_its_pause() {
+    let mut event_loop = event_loop::<Log>();
+    let handle = event_loop.handle();
+    let (give, take) = std::sync::mpsc::channel();
+    let task = handle.spawn(scope(async move |s| {
+        let child = s.spawn(async move {
+            let mut before = callback::before_park();
+            while before.next().await.is_some() {
+                handle.with(|all| log(all, "child"));
+            }
+        });
+        give.send(child.control()).unwrap();
+        child.await
+    }));
+    let mut all = Log::new();
+    let mut turns = |count| {
+        for _ in 0..count {
+            event_loop.turn(&mut all, Duration::ZERO).unwrap();
+        }
+        std::mem::take(&mut all)
+    };
+    turns(3);
+    let child = take.try_recv().unwrap();
+    child.pause();
+    assert_eq!(turns(3), [""; 0]);
+    let inner = handle.insert(callback::before_park(), |(), _, all: &mut Log| {
+        log(all, "inner");
+        Next::Keep
+    });
+    assert_eq!(turns(1), [""; 0]);
+    child.resume();
+    assert_eq!(turns(1), ["child", "inner"]);
+    drop((task.cancel(), inner.unwrap().cancel()));
+    closes_clean(event_loop);
+}
+
+/// Polls a stream once, by a waker of others, and leaves it waiting.
+fn left_waiting(stream: &Rc<RefCell<BeforePark>>) -> impl Future<Output = ()> + 'static {
+    let stream = stream.clone();
+    poll_fn(move |_| {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut *stream.borrow_mut()).poll_next(&mut cx).is_pending());
+        Poll::Ready(())
+    })
+}
+
+// contract 17
+#[test]
+fn an_item_in_the_place_of_one_that_left_a_stream_waiting_keeps_its_turn() {
+    for in_a_scope in [false, true] {
+        let mut event_loop = event_loop::<Log>();
+        let handle = event_loop.handle();
+        let mut all = Log::new();
+        let first = handle.spawn(poll_fn(move |_| {
+            handle.with(|all| log(all, "first"));
+            Poll::<()>::Pending
+        }));
+        let stream = Rc::new(RefCell::new(callback::before_park()));
+        let leaves = left_waiting(&stream);
+        let task = match in_a_scope {
+            false => handle.spawn(leaves),
+            true => handle.spawn(scope(async move |s| {
+                s.spawn(leaves).await.unwrap();
+                pending::<()>().await;
+            })),
+        };
+        event_loop.turn(&mut all, Duration::ZERO).unwrap();
+        all.clear();
+        first.control().wake();
+        // In the slot of who left the stream.
+        let second = handle.spawn(async move { handle.with(|all| log(all, "second")) });
+        event_loop.turn(&mut all, Duration::ZERO).unwrap();
+        assert_eq!(all, ["first", "second"]);
+        drop((stream, first.cancel(), task.cancel(), second));
+        closes_clean(event_loop);
+    }
+}
+
+// contract 20
+#[test]
+fn a_stream_before_parks_in_the_background_lets_the_loop_sleep() {
+    let mut event_loop = event_loop::<Log>();
+    let handle = event_loop.handle();
+    let source = callback::before_park();
+    let item = handle.item().background().insert(source, |(), _, _: &mut Log| Next::Keep);
+    let before = handle.stats().turns;
+    let slept = async { sleep(Duration::from_millis(20)).await };
+    event_loop.run_until(&mut Log::new(), slept).unwrap();
+    // One that did not sleep makes tens of thousands.
+    assert!(handle.stats().turns - before < 500);
+    drop(item.unwrap().cancel());
     closes_clean(event_loop);
 }

@@ -443,3 +443,16 @@ fn a_remote_item_made_by_its_own_thread_runs_too() {
     assert_eq!(output.unwrap(), 2);
     closes_clean(event_loop);
 }
+
+#[test]
+fn a_run_goes_on_as_long_as_any_of_several_remotes_lives() {
+    let mut event_loop = event_loop::<()>();
+    let handle = event_loop.handle();
+    let first = handle.remote();
+    drop(handle.remote());
+    assert!(!event_loop.is_finished());
+    drop(first);
+    assert!(event_loop.is_finished());
+    event_loop.run(&mut ()).unwrap();
+    closes_clean(event_loop);
+}

@@ -5,7 +5,7 @@ mod support;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loopline::Handle;
 use loopline::time::{self, SendSleep, sleep};
@@ -74,5 +74,24 @@ fn on_another_thread_it_panics_when_polled_even_if_a_loop_runs_there() {
             let text = payload.downcast_ref::<&str>().unwrap();
             assert!(text.contains("or is another thread's"), "{text}");
         }
+    });
+}
+
+#[test]
+fn on_another_thread_a_reset_does_nothing() {
+    block_on_paused(async {
+        let start = time::now();
+        for armed in [false, true] {
+            let mut sent = sleep(Duration::from_secs(7)).into_send();
+            if armed {
+                assert!(poll_once(&mut sent).await.is_pending());
+            }
+            let there = std::thread::spawn(move || {
+                sent.reset(Instant::now());
+                sent
+            });
+            there.join().unwrap().await;
+        }
+        assert_eq!(time::now() - start, Duration::from_secs(14));
     });
 }

@@ -190,6 +190,7 @@ fn a_forked_child_has_pairs_of_its_own() {
     }
     // One is free, for both.
     drop(signal(USR1).unwrap());
+    let mut parents = signals([USR1]).unwrap();
     let (mut near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
     // SAFETY: the child runs on this one thread; it allocates, which glibc allows after a fork.
     let child = unsafe { libc::fork() };
@@ -198,6 +199,10 @@ fn a_forked_child_has_pairs_of_its_own() {
             block_on(async {
                 let mut usr1 = signal(USR1).unwrap();
                 assert!(poll_once(usr1.recv()).await.is_pending());
+                // What was made before is the parent's, and its end here is no end of ours.
+                assert!(parents.add_signals([SignalKind::user_defined2()]).is_err());
+                parents.remove_signals([USR1]);
+                drop(parents);
                 raise(USR1);
                 // The parent makes one now.
                 (&far).write_all(b"r").unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use loopline::callback::Next;
 use loopline::time::{self, MissedTickBehavior, Timer, interval_at, sleep};
 use loopline::{Control, Handle};
-use support::{TestLoop, closes_clean, event_loop, paused};
+use support::{TestLoop, block_on_paused, closes_clean, event_loop, paused};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -273,7 +273,7 @@ fn a_timer_that_is_never_due_can_be_set_to_one_that_is() {
 
 #[test]
 fn a_timer_is_awaited_as_well() {
-    support::block_on_paused(async {
+    block_on_paused(async {
         let start = time::now();
         let mut timer = Timer::after(5 * MS);
         assert_eq!(timer.next().await.unwrap().deadline, start + 5 * MS);
@@ -335,5 +335,40 @@ fn a_timer_that_is_set_after_a_long_stretch_counts_from_then() {
         timer.set_after(5 * MS);
         timer.next().await.unwrap();
         assert!(began.elapsed() >= 5 * MS);
+    });
+}
+
+// contract 43; fault 72
+#[test]
+fn a_timer_tells_when_it_is_due_if_it_ever_is() {
+    block_on_paused(async {
+        let hour = Duration::from_secs(3600);
+        let at = time::now() + hour;
+        let mut timer = Timer::at(at);
+        assert_eq!(timer.deadline(), Some(at));
+        let mut never = Timer::after(Duration::MAX);
+        // It counts from the first poll.
+        assert_eq!(never.deadline(), None);
+        for timer in [&mut timer, &mut never] {
+            let _hold = time::hold();
+            assert!(time::timeout(Duration::ZERO, timer.next()).await.is_err());
+        }
+        assert_eq!((timer.deadline(), never.deadline()), (Some(at), None));
+        never.set_after(hour);
+        never.next().await;
+        assert_eq!(time::now(), at);
+    });
+}
+
+// contract 43; fault 73
+#[test]
+fn slack_counts_also_for_what_was_due_before_the_loop_began() {
+    block_on_paused(async {
+        let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(1 << 40)) else {
+            return; // this system has no such instant
+        };
+        let start = time::now();
+        Timer::at(long_ago).slack(MS).next().await;
+        assert_eq!(time::now(), start);
     });
 }

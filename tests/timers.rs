@@ -375,3 +375,47 @@ fn a_tick_that_was_given_up_is_not_lost() {
         assert_eq!(interval.tick().await, start + 23 * MS);
     });
 }
+
+// contract 42; fault 71
+#[test]
+fn all_that_is_due_at_the_start_of_a_turn_fires_in_it() {
+    let mut event_loop = support::paused::<u32>();
+    let handle = event_loop.handle();
+    for _ in 0..1_000 {
+        handle.spawn(async move {
+            sleep(MS).await;
+            handle.with(|fired| *fired += 1);
+        });
+    }
+    let mut fired = 0;
+    event_loop.turn(&mut fired, Duration::ZERO).unwrap();
+    event_loop.turn(&mut fired, MS).unwrap();
+    assert_eq!(fired, 1_000);
+    support::closes_clean(event_loop);
+}
+
+#[test]
+fn a_sleep_has_elapsed_as_of_the_turn_s_time() {
+    block_on_paused(async {
+        let sleep = sleep(MS);
+        let mut advance = pin!(time::advance(MS));
+        assert!(poll!(&mut advance).is_pending() && !sleep.is_elapsed());
+        advance.await;
+        assert!(sleep.is_elapsed());
+    });
+}
+
+#[test]
+fn a_period_that_is_late_by_just_one_more_fires_at_once_only_to_catch_up() {
+    use MissedTickBehavior::{Burst, Delay, Skip};
+    for (missed, next) in [(Burst, MS), (Delay, 2 * MS), (Skip, 2 * MS)] {
+        block_on_paused(async {
+            let start = time::now();
+            let mut ticks = interval_at(start, MS);
+            ticks.set_missed_tick_behavior(missed);
+            time::advance(MS).await;
+            assert_eq!(ticks.tick().await, start);
+            assert_eq!(ticks.tick().await, start + next, "{missed:?}");
+        });
+    }
+}

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use loopline::callback::{Next, Stream};
+use loopline::callback::{self, Next, Stream};
 use loopline::time::{self, Timer};
 use loopline::{Blocked, Clock, Handle, JoinHandle, Watchdog, scope};
 use support::{TestLoop, built, closes_clean, ends_with_items};
@@ -229,6 +229,11 @@ fn the_future_that_the_loop_runs_for_is_named_by_where_that_is_and_so_is_its_des
     let ended = event_loop.block_on(async move {
         let _slow = slow;
         let named = witness.named();
+        // Right behind an item, in the same batch.
+        loopline::spawn(async {});
+        loopline::yield_now().await;
+        assert_eq!(witness.named(), named);
+        loopline::spawn(async {});
         loopline::yield_now().await;
         named
     });
@@ -247,6 +252,8 @@ fn the_destructor_of_a_future_that_the_loop_ran_for_in_vain_is_named() {
     let line = line!() + 1;
     let stopped = event_loop.block_on(async move {
         let _slow = slow;
+        // Polled last.
+        loopline::spawn(async {});
         pending::<()>().await
     });
     assert!(stopped.is_err());
@@ -332,6 +339,8 @@ fn the_output_of_a_detached_task_is_named_also_if_its_destructor_makes_an_item()
 fn a_child_of_a_scope_is_named_and_so_is_its_parent_after_it() {
     let (mut event_loop, witness) = watched::<()>();
     let (names, named) = channel();
+    let child = Rc::new(Cell::new(None));
+    let polled = child.clone();
     let child_line = Rc::new(Cell::new(0));
     let slow = Slow(witness.clone(), names);
     let line = child_line.clone();
@@ -340,9 +349,9 @@ fn a_child_of_a_scope_is_named_and_so_is_its_parent_after_it() {
         scope(async |s| {
             line.set(line!() + 1);
             let child = s.item().label("child").spawn(async {
-                let named = witness.named();
+                polled.set(Some(witness.named()));
                 let _slow = slow;
-                (named, pending::<()>().await)
+                pending::<()>().await
             });
             loopline::yield_now().await;
             loopline::yield_now().await;
@@ -353,6 +362,7 @@ fn a_child_of_a_scope_is_named_and_so_is_its_parent_after_it() {
     });
     let task = event_loop.block_on(task).unwrap().unwrap();
     assert_eq!(task, item("parent", parent));
+    assert_eq!(child.take(), Some(item("child", child_line.get())));
     assert_eq!(named.try_recv(), Ok(destructor("child", child_line.get())));
     assert_eq!(event_loop.handle().stats().blocked, 3);
     closes_clean(event_loop);
@@ -373,6 +383,9 @@ fn a_waker_of_another_library_is_told_from_items() {
     let (names, named) = channel();
     let reports = Rc::into_inner(witness.0).unwrap();
     let waker = Waker::from(Arc::new(SlowWaker(Mutex::new(Some(reports)), Mutex::new(names))));
+    // Polled right before the waker is called.
+    let item = event_loop.handle().item().background();
+    let before = item.insert(callback::after_park(), |(), _, ()| Next::Keep).unwrap();
     let ended: JoinHandle<()> = event_loop.handle().spawn(async move {
         let mut sleep = Box::pin(time::sleep(Duration::from_millis(1)));
         let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
@@ -383,6 +396,7 @@ fn a_waker_of_another_library_is_told_from_items() {
     let blocked = named.try_recv().unwrap();
     assert_eq!((blocked.id, blocked.place), (None, None));
     assert!(blocked.to_string().contains("a waker of another library has blocked"), "{blocked}");
+    drop(before.cancel());
     closes_clean(event_loop);
 }
 

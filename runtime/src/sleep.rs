@@ -152,11 +152,12 @@ impl<Place> Alarm<Place> {
         }
     }
 
-    /// Sets another deadline, as users say it; on a loop that is gone it never comes.
+    /// Sets another deadline, as users say it; nothing where its loop is not, or is no more.
     pub(crate) fn reset_to(&mut self, deadline: Instant) {
-        with_loop(self.loop_id, |shared| match shared {
-            Some(shared) => self.reset_on(shared, shared.clock.nanos(deadline)),
-            None => self.deadline = NEVER,
+        with_loop(self.loop_id, |shared| {
+            if let Some(shared) = shared {
+                self.reset_on(shared, shared.clock.nanos(deadline));
+            }
         });
     }
 

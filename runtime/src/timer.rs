@@ -278,7 +278,8 @@ impl Timer {
         if let Some(more) = &mut self.more {
             if let Some(boot) = &mut more.boot {
                 let now = alarm.read_clock();
-                let (wait, late) = (at.saturating_sub(now), now.saturating_sub(at));
+                let late = now.saturating_sub(at);
+                let wait = if at == NEVER { NEVER } else { at.saturating_sub(now) };
                 let deadline = boot.now().saturating_add(wait).saturating_sub(late);
                 boot.set(deadline, together(deadline, more.slack));
             }
@@ -344,8 +345,7 @@ impl Timer {
     /// loop's.
     fn go_on(&mut self, now: Nanos, fired: Nanos, at: Nanos, period: Nanos) {
         let Some(more) = &mut self.more else {
-            let missed = MissedTickBehavior::default();
-            return self.set(missed.next(fired, at, period, 0));
+            return self.set(MissedTickBehavior::default().next(fired, at, period, 0));
         };
         let next = more.missed.next(fired, at, period, more.slack);
         let Some(boot) = &mut more.boot else { return self.set(next) };
@@ -370,10 +370,10 @@ fn in_nanos(period: Duration) -> NonZero<Nanos> {
 /// Returns an instant at most `slack` after this one that others with slack have too: the one that can be
 /// divided by the highest power of two.
 fn together(at: Nanos, slack: Nanos) -> Nanos {
-    let latest = at.saturating_add(slack);
-    if slack == 0 || at == 0 || at == NEVER {
+    if slack == 0 || at == 0 {
         return at;
     }
+    let latest = at.saturating_add(slack);
     let shared = ((at - 1) ^ latest).ilog2();
     latest >> shared << shared
 }

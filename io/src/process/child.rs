@@ -176,7 +176,6 @@ impl Child {
     ///
     /// None: the child is dropped, and what was read is lost.
     pub async fn wait_with_output(mut self) -> io::Result<Output> {
-        drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let ended = self.wait();

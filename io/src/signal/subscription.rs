@@ -179,9 +179,9 @@ impl Table {
         Ok(pair)
     }
 
+    /// Takes a pair that wants no signals any more.
     fn put_back(&mut self, pair: &'static Pair) {
         if self.process == pair.process {
-            slots::want(pair.slot, 0);
             self.free.push(pair);
         }
     }

@@ -4,21 +4,18 @@ use super::slot::{CANCEL, ESCAPED, FLAGS, LISTED, LIVE, PAUSED, Slot, WOKEN};
 use super::{NONE, ROOT, RunQueue};
 
 impl<T: Default> RunQueue<T> {
-    /// Stops polls of the item until `resume`; wakes are remembered meanwhile.
+    /// Stops polls of the item, which is alive, until `resume`; wakes are remembered meanwhile.
     pub(crate) fn pause(&self, slot: u32) {
         let Some(cell) = self.slots.get(slot) else { return };
-        let state = cell.state.get();
-        if state & LIVE == 0 || state & PAUSED != 0 {
-            return;
-        }
-        cell.state.set(state | PAUSED);
+        debug_assert!(cell.state.get() & LIVE != 0, "slot {slot} paused for its next item");
+        cell.state.set(cell.state.get() | PAUSED);
     }
 
     /// Ends a pause; an item woken meanwhile is queued.
     pub(crate) fn resume(&self, slot: u32) {
         let Some(cell) = self.slots.get(slot) else { return };
         let state = cell.state.get();
-        if state & LIVE == 0 || state & PAUSED == 0 {
+        if state & PAUSED == 0 {
             return;
         }
         cell.state.set(state & !PAUSED);

@@ -186,10 +186,11 @@ impl<T: Default> RunQueue<T> {
                 -share.credit.get() / share.quantum.get() + 1
             };
             let times = circle().map(needs).min()?;
-            let out = |&lane: &usize| lanes.shares[lane].visit(times);
             let mut chosen = None;
             circle().for_each(|lane| {
-                if out(&lane) && chosen.is_none() {
+                // The last time round ends with the chosen one: those behind it are visited when it has run.
+                let visits = times - i64::from(chosen.is_some());
+                if lanes.shares[lane].visit(visits) {
                     chosen = Some(lane);
                 }
             });

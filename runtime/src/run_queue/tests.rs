@@ -128,6 +128,41 @@ fn the_root_future_of_a_later_run_may_still_be_listed_from_an_earlier_one() {
 }
 
 #[test]
+fn the_entry_of_an_earlier_root_future_leaves_no_gap_wherever_it_stands() {
+    for begun in [false, true] {
+        for place in 0..3 {
+            let queue = Queue::new(5, 0);
+            let mut order = [(); 2].map(|()| take(&queue)).to_vec();
+            let others = order.clone();
+            order.insert(place, ROOT);
+            queue.revive(ROOT);
+            order.iter().for_each(|&slot| wake(&queue, slot));
+            if begun {
+                queue.begin_round();
+            }
+            queue.free_root();
+            queue.revive(ROOT);
+            wake(&queue, ROOT);
+            let rest: Vec<u32> = std::iter::from_fn(|| pop(&queue)).collect();
+            assert_eq!(rest.len(), if begun { 2 } else { 0 });
+            assert_eq!([rest, round(&queue)].concat(), [others[0], others[1], ROOT]);
+        }
+    }
+}
+
+#[test]
+fn what_is_set_and_cancelled_between_turns_leaves_no_entry() {
+    let queue = Queue::new(5, 0);
+    let slot = take(&queue);
+    for _ in 0..10 {
+        queue.next_turn(at(&queue, slot));
+        queue.withdraw(at(&queue, slot));
+        queue.free(at(&queue, slot));
+        assert_eq!(take(&queue), slot);
+    }
+}
+
+#[test]
 fn a_word_of_another_loop_is_given_back() {
     let queue = Queue::new(5, 0);
     let slot = take(&queue);

@@ -140,7 +140,7 @@ impl Watched {
             self.poll.seen = None;
             return Some(report);
         }
-        if self.inside.held * 2 >= self.poll.held && self.inside.held != Duration::ZERO {
+        if self.inside.held * 2 >= self.poll.held {
             // That is what takes the time: its turn comes, or it ends.
             return None;
         }

@@ -53,6 +53,17 @@ fn a_long_poll_is_reported_also_if_short_things_happen_inside_it() {
 
 // fault 64
 #[test]
+fn a_long_poll_is_reported_in_time_also_while_something_inside_it_takes_a_part() {
+    let mut watched = Watched::new(LIMIT, STEP);
+    let around = poll(7, 1);
+    let part = inside(around, DESTRUCTOR | 8, 2);
+    let looks = [[around; 3].as_slice(), &[part; 2]].concat();
+    let reports: Vec<_> = looks.iter().filter_map(|seen| watched.look(*seen, STEP)).collect();
+    assert_eq!(reports, [(around, STEP * 4, 1)]);
+}
+
+// fault 64
+#[test]
 fn what_takes_most_of_a_poll_inside_it_is_reported_in_its_place_and_the_poll_anew_after_it() {
     let mut watched = Watched::new(LIMIT, STEP);
     let around = poll(7, 1);
