@@ -198,7 +198,8 @@ fn items_are_named_and_timed_also_where_slow_ones_are_reported_or_there_are_lane
         }
         let task = maker.spawn(async move { witness.named() });
         assert_eq!(event_loop.run_until(&mut (), task).unwrap().unwrap(), item("task", first));
-        assert_eq!(handle.stats().slow_items, u64::from(way != "lanes"), "{way}");
+        // More than one if the machine is slow enough for others.
+        assert_eq!(handle.stats().slow_items > 0, way != "lanes", "{way}");
         closes_clean(event_loop);
     }
 }

@@ -110,6 +110,16 @@ class Server:
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def sockets(self):
+        """The sockets it holds, by what the kernel calls them: not used again, as numbers of descriptors are."""
+        held = set()
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                held.add(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return {name for name in held if name.startswith("socket:")}
+
     def cpu(self):
         """CPU seconds used so far, of user and system together."""
         with open(f"/proc/{self.pid}/stat") as file:
@@ -128,6 +138,17 @@ class Server:
         print(f"cpu {used:.2f} s of {seconds:.1f} s")
         assert used <= share * seconds + 2 / HERTZ, f"spins: {used:.2f} s CPU in {seconds:.1f} s"
         return used
+
+    def wait_rest(self, seconds):
+        """Waits until it has used next to no CPU for 0.3 s: what it was asked for is done."""
+        end = time.monotonic() + seconds
+        while True:
+            before = self.cpu()
+            time.sleep(0.3)
+            used = self.cpu() - before
+            if used < 2 / HERTZ:
+                return
+            assert time.monotonic() < end, f"no rest: {used:.2f} s CPU in 0.3 s, after {seconds} s"
 
     def wait_fds(self, wanted, seconds):
         """Waits until the server holds at most `wanted` descriptors."""
