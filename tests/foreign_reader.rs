@@ -338,7 +338,7 @@ fn an_error_is_an_event_and_the_last_one_and_so_is_the_end_of_the_other_side() {
     let seen = events_of(|| Ok(Some(())), |near, ()| read_one(near));
     // A byte at a time.
     assert!(seen.len() >= 3 && seen.iter().all(Result::is_ok), "{seen:?}");
-    // What is left to dispatch, by what another one has read, comes before the end.
+    // What is left to dispatch, by what another one has read, comes before the end, which a read sees.
     let (left, mut unread) = (Rc::new(Cell::new(0)), 3);
     let (asked, reads) = (left.clone(), left);
     let dispatches = move || {
@@ -351,7 +351,7 @@ fn an_error_is_an_event_and_the_last_one_and_so_is_the_end_of_the_other_side() {
         reads.set(if unread == 0 { 5 } else { 0 });
         read_one(near)
     };
-    assert_eq!(events_of(dispatches, read), [Ok(()); 3 + 5]);
+    assert_eq!(events_of(dispatches, read), [Ok(()); 3 + 5 + 1]);
     // Who was slower finds nothing, which is no error.
     let mut tries = 0;
     let slower = move |near: &UnixStream, ()| {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -24,7 +25,7 @@ use super::{FdSource, Interest, Trigger};
 /// read, and does not let the library wait: it would wait for this reader.
 ///
 /// An error, of either function or of the descriptor, is an event, and then the source ends. So it does when
-/// the other end is gone and nothing is left to read or to dispatch.
+/// the other end is gone, a read has seen that, and nothing is left to dispatch.
 ///
 /// If the item is paused between the two, by a callback of [`before_park`], the others wait until it is
 /// resumed. Inside a host the wait in between is the turn's own look, not the host's.
@@ -94,6 +95,8 @@ pub struct ForeignReader<T: AsFd, G, P, R> {
     after: AfterPark,
     prepare: P,
     read: R,
+    /// Whether the descriptor told something since the last read, the end perhaps: that is told once.
+    unread: bool,
     over: bool,
 }
 
@@ -115,7 +118,8 @@ where
     pub fn new(fd: T, prepare: P, read: R) -> Self {
         let fd = FdSource::with_trigger(fd, Interest::READABLE, Trigger::Foreign);
         let (before, after) = (before_park(), after_park());
-        Self { announced: None, fd, before, after, prepare, read, over: false }
+        let (unread, over) = (false, false);
+        Self { announced: None, fd, before, after, prepare, read, unread, over }
     }
 
     /// Waits until there may be something to dispatch.
@@ -129,17 +133,21 @@ where
 
     /// The end of the wait: reads, or takes the announcement back. `Pending`: nothing is there.
     fn poll_read(&mut self, guard: G, cx: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
-        match ready!(Pin::new(&mut self.fd).poll_next(cx)) {
+        let event = ready!(Pin::new(&mut self.fd).poll_next(cx));
+        let unread = mem::take(&mut self.unread);
+        match event {
             // There is room to write, for what `prepare` is about to flush.
-            Some(Ok(event)) if !event.readable && !event.read_closed => Poll::Pending,
-            Some(Ok(_)) => match (self.read)(self.fd.get_ref(), guard) {
-                // Another one was quicker; what it has read for us is told by `prepare`.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-                read => Poll::Ready(Some(read)),
-            },
-            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            Some(Ok(event)) if !event.readable && !event.read_closed => return Poll::Pending,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             // Told by `poll_prepare`, behind what another one may have read for us.
-            None => Poll::Pending,
+            None if !unread => return Poll::Pending,
+            // Something to read, or the end for a read to see.
+            Some(Ok(_)) | None => {}
+        }
+        match (self.read)(self.fd.get_ref(), guard) {
+            // Another one was quicker; what it has read for us is told by `prepare`.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(Some(read)),
         }
     }
 
@@ -154,10 +162,16 @@ where
         let ended = match Pin::new(&mut self.fd).poll_next(cx) {
             // Known from before, and told: nothing would end this wait. After it the system is asked anew.
             Poll::Ready(Some(Ok(_))) => {
+                self.unread = true;
                 cx.waker().wake_by_ref();
                 false
             }
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+            // Nor would anything where the end is known, and no read has seen it.
+            Poll::Ready(None) if self.unread => {
+                cx.waker().wake_by_ref();
+                false
+            }
             Poll::Ready(None) => true,
             Poll::Pending => false,
         };
