@@ -1,14 +1,71 @@
-//! How a `ForeignReader` ends.
+//! How a `ForeignReader` begins, and how it ends.
 #![cfg(all(unix, feature = "net"))]
 
 mod support;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
 
-use loopline::callback::Next;
-use loopline::io::ForeignReader;
-use support::{closes_clean, event_loop};
+use futures::FutureExt;
+use loopline::callback::{Next, before_park};
+use loopline::io::{ForeignLoop, ForeignReader};
+use loopline::time::{sleep, timeout};
+use support::{closes_clean, event_loop, paused};
+
+fn read_one(mut near: &UnixStream) -> io::Result<()> {
+    near.read(&mut [0; 1]).map(drop)
+}
+
+// contract 23
+#[test]
+fn what_is_first_awaited_just_before_a_wait_does_not_let_it_sleep_over_what_is_there() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    far.write_all(b"here already").unwrap();
+    let mut event_loop = paused::<()>();
+    let reader = ForeignReader::new(near, |_, _| Ok(Some(())), |near, ()| read_one(near));
+    let library = ForeignLoop::new(far, |_| Some(Duration::ZERO));
+    let hour = Duration::from_secs(3600);
+    event_loop
+        .run_until(&mut (), async {
+            let (mut reader, mut library) = (reader, library);
+            before_park().next().await;
+            timeout(hour, reader.next()).await.unwrap().unwrap().unwrap();
+            sleep(hour).await;
+            before_park().next().await;
+            timeout(hour, library.next()).await.unwrap().unwrap().unwrap();
+        })
+        .unwrap();
+    closes_clean(event_loop);
+}
+
+// contract 23, 39
+#[test]
+fn a_panic_in_prepare_that_its_task_survives_does_not_let_the_wait_sleep_over_what_is_there() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    far.write_all(b"here already").unwrap();
+    let mut event_loop = paused::<()>();
+    let mut prepared = 0;
+    let prepare = move |_: &_, _: &mut _| {
+        prepared += 1;
+        if prepared == 1 {
+            resume_unwind(Box::new("the test's own"))
+        }
+        Ok(Some(()))
+    };
+    let mut reader = ForeignReader::new(near, prepare, |near, ()| read_one(near));
+    event_loop
+        .run_until(&mut (), async {
+            let panics = AssertUnwindSafe(reader.next()).catch_unwind().await;
+            assert!(panics.is_err());
+            let hour = Duration::from_secs(3600);
+            timeout(hour, reader.next()).await.unwrap().unwrap().unwrap();
+        })
+        .unwrap();
+    drop(reader);
+    closes_clean(event_loop);
+}
 
 /// Reads two bytes at a time; that there are none is an error, as it is to libraries.
 fn read_two(mut near: &UnixStream) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -68,6 +69,8 @@ pub struct ForeignLoop<T: AsFd, F> {
     before: BeforePark,
     /// Asked before each wait.
     timeout: F,
+    /// Whether it has said what it wants of the waits so far.
+    asked: bool,
     /// While it wants to run after some time.
     timer: Option<Timer>,
 }
@@ -77,7 +80,7 @@ impl<T: AsFd, F: FnMut(&T) -> Option<Duration>> ForeignLoop<T, F> {
     /// the descriptor is readable; zero, not at all.
     pub fn new(fd: T, timeout: F) -> Self {
         let fd = FdSource::with_trigger(fd, Interest::READABLE, Trigger::Foreign);
-        Self { fd, before: before_park(), timeout, timer: None }
+        Self { fd, before: before_park(), timeout, asked: false, timer: None }
     }
 
     /// Waits until the library should run.
@@ -146,9 +149,16 @@ impl<T: AsFd, F: FnMut(&T) -> Option<Duration>> Stream for ForeignLoop<T, F> {
         if let Poll::Ready(event) = Pin::new(&mut this.fd).poll_next(cx) {
             return Poll::Ready(event.map(|event| event.map(drop)));
         }
+        if !mem::replace(&mut this.asked, true) {
+            // Who begins in the phase itself, or failed in it, is not asked before the wait that follows.
+            cx.waker().wake_by_ref();
+        }
         // Ready in the phase before a wait, and pending again at once.
         while let Poll::Ready(Some(())) = Pin::new(&mut this.before).poll_next(cx) {
-            if this.poll_timeout(cx).is_ready() {
+            this.asked = false;
+            let now = this.poll_timeout(cx).is_ready();
+            this.asked = true;
+            if now {
                 return Poll::Ready(Some(Ok(())));
             }
         }

@@ -95,6 +95,8 @@ pub struct ForeignReader<T: AsFd, G, P, R> {
     after: AfterPark,
     prepare: P,
     read: R,
+    /// Whether `prepare` has said what it wants of the waits so far.
+    asked: bool,
     /// Whether the descriptor told something since the last read, the end perhaps: that is told once.
     unread: bool,
     over: bool,
@@ -118,8 +120,8 @@ where
     pub fn new(fd: T, prepare: P, read: R) -> Self {
         let fd = FdSource::with_trigger(fd, Interest::READABLE, Trigger::Foreign);
         let (before, after) = (before_park(), after_park());
-        let (unread, over) = (false, false);
-        Self { announced: None, fd, before, after, prepare, read, unread, over }
+        let (asked, unread, over) = (false, false, false);
+        Self { announced: None, fd, before, after, prepare, read, asked, unread, over }
     }
 
     /// Waits until there may be something to dispatch.
@@ -199,8 +201,14 @@ where
                     return read;
                 }
             }
+            if !mem::replace(&mut self.asked, true) {
+                // Who begins in the phase itself, or failed in it, is not asked before the wait that follows.
+                cx.waker().wake_by_ref();
+            }
             ready!(Pin::new(&mut self.before).poll_next(cx));
+            self.asked = false;
             let prepared = self.poll_prepare(cx);
+            self.asked = true;
             if prepared.is_ready() {
                 return prepared;
             }
