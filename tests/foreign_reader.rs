@@ -13,28 +13,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use display::{Display, compositor, of};
+use display::{Display, Guard, compositor, dispatch, of, readers};
 use loopline::callback::{Next, Stream, before_park};
 use loopline::io::{ForeignReader, Interest};
 use loopline::time::{Timer, now, sleep};
 use support::{closes_clean, event_loop, paused, scaled};
-
-/// An announcement: dropped it is taken back.
-struct Guard(Option<Arc<Display>>);
-
-impl Guard {
-    fn read(mut self) {
-        self.0.take().unwrap().read();
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(display) = &self.0 {
-            display.cancel();
-        }
-    }
-}
 
 /// A source that tells when that queue of the display may have something.
 fn source(
@@ -43,21 +26,11 @@ fn source(
 ) -> impl Stream<Item = io::Result<()>> + Unpin + 'static {
     let fd = display.socket.try_clone().unwrap();
     let display = display.clone();
-    let prepare =
-        move |_: &_, _: &mut _| Ok(display.prepare(queue).then(|| Guard(Some(display.clone()))));
+    let prepare = move |_: &_, _: &mut _| Ok(Guard::announce(&display, queue));
     ForeignReader::new(fd, prepare, |_, guard: Guard| {
         guard.read();
         Ok(())
     })
-}
-
-/// Gives what the queue has to the state.
-fn dispatch(display: &Display, queue: usize, seen: &mut Vec<u8>) {
-    seen.extend(std::iter::from_fn(|| display.next(queue)));
-}
-
-fn readers(display: &Display) -> usize {
-    display.state.lock().unwrap().readers
 }
 
 /// Reads a queue on a loop of its own thread, until `last` or the end; beside it the loop is busy or not.
@@ -368,8 +341,7 @@ fn a_task_waits_for_it_too_and_gets_the_connection_back() {
     let mut event_loop = event_loop::<()>();
     let fd = display.socket.try_clone().unwrap();
     let announcing = display.clone();
-    let prepare =
-        move |_: &_, _: &mut _| Ok(announcing.prepare(0).then(|| Guard(Some(announcing.clone()))));
+    let prepare = move |_: &_, _: &mut _| Ok(Guard::announce(&announcing, 0));
     let mut reader = ForeignReader::new(fd, prepare, |_, guard: Guard| {
         guard.read();
         Ok(())

@@ -1,18 +1,23 @@
-//! How a `ForeignReader` begins, and how it ends.
+//! How a `ForeignReader` begins, and how it ends; and that a connection has one on a loop.
 #![cfg(all(unix, feature = "net"))]
 
+#[path = "support/display.rs"]
+mod display;
 mod support;
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
+use display::{Display, Guard, compositor, dispatch, of, readers};
 use futures::FutureExt;
 use loopline::callback::{Next, before_park};
 use loopline::io::{ForeignLoop, ForeignReader};
 use loopline::time::{sleep, timeout};
-use support::{closes_clean, event_loop, paused};
+use support::{closes_clean, event_loop, paused, scaled};
 
 fn read_one(mut near: &UnixStream) -> io::Result<()> {
     near.read(&mut [0; 1]).map(drop)
@@ -112,4 +117,77 @@ fn the_end_is_left_for_a_read_to_see_whenever_it_comes() {
             }
         }
     }
+}
+
+/// A connection that is read by its one descriptor, whatever the queue.
+struct Connection(Arc<Display>);
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.socket.as_fd()
+    }
+}
+
+// contract 15
+#[test]
+fn a_second_reader_of_a_connection_on_one_loop_is_told_so_and_neither_waits_for_the_other() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let display = Display::new(near);
+    let mut event_loop = event_loop::<Vec<Result<u8, ErrorKind>>>();
+    for queue in [0, 1] {
+        let (announcing, dispatched) = (display.clone(), display.clone());
+        let prepare = move |_: &_, _: &mut _| Ok(Guard::announce(&announcing, queue));
+        let read = |_: &_, guard: Guard| {
+            guard.read();
+            Ok(())
+        };
+        let reader = ForeignReader::new(Connection(display.clone()), prepare, read);
+        let insert = event_loop.handle().insert(reader, move |event, _, seen: &mut Vec<_>| {
+            seen.extend(event.err().map(|error| Err(error.kind())));
+            seen.extend(std::iter::from_fn(|| dispatched.next(queue)).map(Ok));
+            Next::Keep
+        });
+        drop(insert.unwrap());
+    }
+    far.write_all(&[2, 4]).unwrap();
+    drop(far);
+    let mut seen = Vec::new();
+    event_loop.run(&mut seen).unwrap();
+    let (told, errors): (Vec<_>, Vec<_>) = seen.into_iter().partition(Result::is_ok);
+    assert_eq!(errors, [Err(ErrorKind::AlreadyExists)]);
+    assert_eq!((told.as_slice(), readers(&display)), (&[Ok(2), Ok(4)][..], 0));
+    closes_clean(event_loop);
+}
+
+// contract 16
+#[test]
+fn two_queues_of_a_connection_on_one_loop_have_one_reader() {
+    let (near, far) = UnixStream::pair().unwrap();
+    let display = Display::new(near);
+    let events: Vec<u8> = (0..scaled(2_000)).map(|n| (n * 7 % 251) as u8).collect();
+    let mut event_loop = event_loop::<[Vec<u8>; 2]>();
+    let (announcing, dispatched) = (display.clone(), display.clone());
+    let prepare = move |_: &_, _: &mut _| {
+        // The second one is but a look at its queue, and taken back: while the first stands nobody reads.
+        Ok(Guard::announce(&announcing, 0).filter(|_| Guard::announce(&announcing, 1).is_some()))
+    };
+    let read = |_: &_, guard: Guard| {
+        guard.read();
+        Ok(())
+    };
+    let reader = ForeignReader::new(Connection(display.clone()), prepare, read);
+    let insert = event_loop.handle().insert(reader, move |event, _, seen: &mut [Vec<u8>; 2]| {
+        event.unwrap();
+        seen.iter_mut().enumerate().for_each(|(queue, seen)| dispatch(&dispatched, queue, seen));
+        Next::Keep
+    });
+    drop(insert.unwrap());
+    let mut seen = [Vec::new(), Vec::new()];
+    std::thread::scope(|scope| {
+        scope.spawn(|| compositor(far, &events));
+        event_loop.run(&mut seen).unwrap();
+    });
+    assert!(seen[0] == of(&events, 0) && seen[1] == of(&events, 1));
+    assert_eq!(readers(&display), 0, "an announcement is left");
+    closes_clean(event_loop);
 }

@@ -89,6 +89,28 @@ impl Display {
     }
 }
 
+/// An announcement: dropped it is taken back.
+pub struct Guard(Option<Arc<Display>>);
+
+impl Guard {
+    /// Announces a read, if nothing is to be dispatched first.
+    pub fn announce(display: &Arc<Display>, queue: usize) -> Option<Self> {
+        display.prepare(queue).then(|| Self(Some(display.clone())))
+    }
+
+    pub fn read(mut self) {
+        self.0.take().unwrap().read();
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(display) = &self.0 {
+            display.cancel();
+        }
+    }
+}
+
 /// Writes events for both queues, a few at a time.
 pub fn compositor(mut socket: UnixStream, events: &[u8]) {
     for chunk in events.chunks(3) {
@@ -99,4 +121,13 @@ pub fn compositor(mut socket: UnixStream, events: &[u8]) {
 
 pub fn of(events: &[u8], number: u8) -> Vec<u8> {
     events.iter().copied().filter(|event| event & 1 == number).collect()
+}
+
+/// Gives what the queue has to the state.
+pub fn dispatch(display: &Display, queue: usize, seen: &mut Vec<u8>) {
+    seen.extend(std::iter::from_fn(|| display.next(queue)));
+}
+
+pub fn readers(display: &Display) -> usize {
+    display.state.lock().unwrap().readers
 }

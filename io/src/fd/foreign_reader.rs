@@ -27,8 +27,14 @@ use super::{FdSource, Interest, Trigger};
 /// An error, of either function or of the descriptor, is an event, and then the source ends. So it does when
 /// the other end is gone, a read has seen that, and nothing is left to dispatch.
 ///
+/// A connection has one reader on a loop, for all of its queues there: it announces when none of them has anything
+/// to dispatch, and its callback dispatches them all. Of two, by a duplicate of the descriptor, the first to read
+/// would wait for the other's announcement, for ever. So would two threads that share two connections, unless
+/// both poll their readers first in the same order.
+///
 /// If the item is paused between the two, by a callback of [`before_park`], the others wait until it is
-/// resumed. Inside a host the wait in between is the turn's own look, not the host's.
+/// resumed. Inside a host the wait in between is the turn's own look, not the host's. Within combinators what
+/// [`before_park`] says of them holds.
 ///
 /// # Examples
 ///
@@ -126,9 +132,15 @@ where
 
     /// Waits until there may be something to dispatch.
     ///
+    /// # Errors
+    ///
+    /// Those of the functions and of the descriptor; after one there are no more events.
+    ///
     /// # Cancel safety
     ///
-    /// Strict. A read that is announced stays so: between two waits of this the others wait too.
+    /// Strict. A read that is announced stays so: between two waits of this the others wait too; and who lets the
+    /// library wait on this thread, a round trip in a branch of `select!` say, for ever. So a task that awaits
+    /// this does nothing else that takes time.
     pub async fn next(&mut self) -> Option<io::Result<()>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
