@@ -15,7 +15,7 @@ use std::time::Duration;
 use display::{Display, Guard, compositor, dispatch, of, readers};
 use futures::FutureExt;
 use loopline::callback::{Next, before_park};
-use loopline::io::{ForeignLoop, ForeignReader};
+use loopline::io::{ForeignLoop, ForeignReader, Interest};
 use loopline::time::{sleep, timeout};
 use support::{closes_clean, event_loop, paused, scaled};
 
@@ -189,5 +189,26 @@ fn two_queues_of_a_connection_on_one_loop_have_one_reader() {
     });
     assert!(seen[0] == of(&events, 0) && seen[1] == of(&events, 1));
     assert_eq!(readers(&display), 0, "an announcement is left");
+    closes_clean(event_loop);
+}
+
+#[test]
+fn an_end_that_is_told_beside_room_to_write_is_left_for_a_read_to_see_too() {
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    far.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut event_loop = paused::<()>();
+    // There is something to be sent, always.
+    let prepare = |_: &_, interest: &mut Interest| {
+        *interest |= Interest::WRITABLE;
+        Ok(Some(()))
+    };
+    let ended = |_: &_, ()| Err(ErrorKind::UnexpectedEof.into());
+    let mut reader = ForeignReader::new(near, prepare, ended);
+    let hour = Duration::from_secs(3600);
+    let event = event_loop.run_until(&mut (), async { timeout(hour, reader.next()).await });
+    let event = event.unwrap().expect("it does not sleep over the end");
+    assert_eq!(event.unwrap().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    drop((reader, far));
     closes_clean(event_loop);
 }

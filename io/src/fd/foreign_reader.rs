@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use loopline_runtime::callback::{AfterPark, BeforePark, after_park, before_park};
 
-use super::{FdSource, Interest, Trigger};
+use super::{FdSource, Interest, Readiness, Trigger};
 
 /// A connection of a library that several may read, as a source: an event means that there may be something to
 /// dispatch.
@@ -148,15 +148,14 @@ where
     /// The end of the wait: reads, or takes the announcement back. `Pending`: nothing is there.
     fn poll_read(&mut self, guard: G, cx: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
         let event = ready!(Pin::new(&mut self.fd).poll_next(cx));
-        let unread = mem::take(&mut self.unread);
-        match event {
-            // There is room to write, for what `prepare` is about to flush.
-            Some(Ok(event)) if !event.readable && !event.read_closed => return Poll::Pending,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            // Told by `poll_prepare`, behind what another one may have read for us.
-            None if !unread => return Poll::Pending,
-            // Something to read, or the end for a read to see.
-            Some(Ok(_)) | None => {}
+        if let Some(Err(error)) = event {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let told = event.is_some_and(|event| event.is_ok_and(is_to_read));
+        if !mem::take(&mut self.unread) && !told {
+            // There is room to write, for what `prepare` is about to flush; or the end was seen, which that tells,
+            // behind what another one may have read for us.
+            return Poll::Pending;
         }
         match (self.read)(self.fd.get_ref(), guard) {
             // Another one was quicker; what it has read for us is told by `prepare`.
@@ -175,8 +174,8 @@ where
         self.fd.set_interest(interest | Interest::READABLE);
         let ended = match Pin::new(&mut self.fd).poll_next(cx) {
             // Known from before, and told: nothing would end this wait. After it the system is asked anew.
-            Poll::Ready(Some(Ok(_))) => {
-                self.unread = true;
+            Poll::Ready(Some(Ok(event))) => {
+                self.unread |= is_to_read(event);
                 cx.waker().wake_by_ref();
                 false
             }
@@ -226,6 +225,11 @@ where
             }
         }
     }
+}
+
+/// Whether a read is told of, if only to see the end.
+fn is_to_read(event: Readiness) -> bool {
+    event.readable || event.read_closed
 }
 
 impl<T: AsFd, G, P, R> ForeignReader<T, G, P, R> {
