@@ -193,11 +193,8 @@ impl<T, E> Future for Child<'_, '_, T, E> {
             return Poll::Ready(value.ok_or_else(|| JoinError::cancelled(self.id)));
         }
         if !self.output.is_awaited_by(cx.waker()) {
+            // What a foreign waker's clone or drop cancels by a control ends with the scope's next poll.
             drop(self.output.waiter.replace(Some(copy(cx.waker()))));
-            if self.output.ended.get() {
-                // A foreign waker's clone or drop cancelled it.
-                return self.poll(cx);
-            }
         }
         waits::note("the end of a child (scope::Child)");
         Poll::Pending

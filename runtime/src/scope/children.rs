@@ -111,11 +111,8 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
             }
             Poll::Pending => {
                 let mut children = self.children.borrow_mut();
-                // Its key is its own as long as it is there, busy or not.
-                let Some(entry) = children.entries.get_mut(key).filter(|entry| entry.id == id)
-                else {
-                    return;
-                };
+                // Its key is its own as long as it is there, and one that is polled now stays there.
+                let Some(entry) = children.entries.get_mut(key) else { return };
                 if !entry.cancelled {
                     entry.future = Some(future);
                     return;
@@ -174,22 +171,14 @@ impl<'scope, 'env, E: 'env> Scope<'scope, 'env, E> {
         };
         drop(children);
         self.end(key, future);
-        // It may have been the last that the scope waits for.
-        self.calls.wake();
+        // That may have been the last. Who holds the handle runs inside the scope's poll, which looks for that after.
     }
 
-    /// Makes the scope end early; the first failure counts.
+    /// Makes the scope end early. There is one failure: nothing of the scope is polled after it.
     pub(super) fn fail(&self, failure: Failure<E>) {
+        debug_assert!(!self.failed.get(), "polled after it failed");
         self.failed.set(true);
-        let (kept, second) = match self.failure.take() {
-            Some(first) => (first, Some(failure)),
-            None => (failure, None),
-        };
-        self.failure.set(Some(kept));
-        match second {
-            Some(Failure::Panic(payload)) => unobserved("a child of a scope", payload),
-            second => drop_caught("the error of a child of a scope", second),
-        }
+        self.failure.set(Some(failure));
     }
 
     /// Names the children that are left, oldest first.
