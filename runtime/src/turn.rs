@@ -332,7 +332,7 @@ fn collect_inbox(shared: &Shared) {
 
 fn collect_mail(shared: &Shared) {
     for _ in 0..COLLECT_LIMIT {
-        let Some(message) = shared.mailbox.receive() else { return shared.rest() };
+        let Some(message) = shared.mailbox.receive() else { return };
         if let Some(watch) = &shared.watch {
             watch.takes_mail();
         }
