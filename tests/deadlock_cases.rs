@@ -4,11 +4,12 @@ mod support;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -446,5 +447,39 @@ fn a_ping_that_another_thread_may_make_is_waited_for() {
     event_loop.run(&mut fired).unwrap();
     assert_eq!(fired, 1);
     thread.join().unwrap();
+    closes_clean(event_loop);
+}
+
+// contract 22
+#[test]
+fn turns_after_a_run_that_unwound_wait_as_long_as_it_takes() {
+    let mut event_loop = event_loop::<()>();
+    let waker: Waker = event_loop.block_on(poll_fn(|cx| Poll::Ready(cx.waker().clone()))).unwrap();
+    let unwinds = || drop(event_loop.block_on(async { panic!("of the future") }));
+    catch_unwind(AssertUnwindSafe(unwinds)).unwrap_err();
+    let over = Arc::new(AtomicBool::new(false));
+    let end = over.clone();
+    let thread = std::thread::spawn(move || {
+        // Late, as in `sleeps`.
+        std::thread::sleep(Duration::from_millis(20));
+        end.store(true, Ordering::SeqCst);
+        waker.wake();
+    });
+    event_loop.turn(&mut (), None).unwrap();
+    assert!(over.load(Ordering::SeqCst), "nobody had woken it yet");
+    thread.join().unwrap();
+    closes_clean(event_loop);
+}
+
+#[test]
+fn a_timer_that_is_given_up_in_each_poll_is_not_waited_for() {
+    let mut event_loop = event_loop::<()>();
+    let gives_up = poll_fn(|_| {
+        let mut sleep = pin!(time::sleep(Duration::from_secs(1)));
+        assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        Poll::<()>::Pending
+    });
+    let deadlock = stuck(&mut event_loop, gives_up);
+    assert_eq!(waits(&deadlock), [("-", vec![])]);
     closes_clean(event_loop);
 }

@@ -254,8 +254,6 @@ impl<S: 'static> EventLoop<S> {
         state: &mut S,
         timeout: impl Into<Option<Duration>>,
     ) -> io::Result<Turn> {
-        // A run that unwound left it on, and here somebody else says when to wait.
-        self.shared.watches_deadlock.set(false);
         let before = self.shared.counters.items_run.get();
         let limit = match timeout.into() {
             None => Limit::None,
@@ -302,10 +300,24 @@ impl<S: 'static> EventLoop<S> {
         if loop_runs_here() {
             return Err(RunError::Nested);
         }
+        let _watches = Watches::begin(shared);
+        shared.state.park(state, || shared.enter(|| f(shared)))
+    }
+}
+
+/// Has a run end in a deadlock, as long as this lives: in turns alone somebody else says when to wait.
+struct Watches<'a>(&'a Cell<bool>);
+
+impl<'a> Watches<'a> {
+    fn begin(shared: &'a Shared) -> Self {
         shared.watches_deadlock.set(shared.config.detect_deadlock);
-        let result = shared.state.park(state, || shared.enter(|| f(shared)));
-        shared.watches_deadlock.set(false);
-        result
+        Self(&shared.watches_deadlock)
+    }
+}
+
+impl Drop for Watches<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 

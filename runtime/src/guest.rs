@@ -141,7 +141,6 @@ impl<S: 'static> Guest<S> {
             absorb(shared)?;
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, InTurn));
         }
-        shared.watches_deadlock.set(false);
         let (before, around_waits) =
             (shared.counters.items_run.get(), shared.phases.around_waits.get());
         let ran = || shared.counters.items_run.get() - before;
