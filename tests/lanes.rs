@@ -337,6 +337,10 @@ fn there_are_eight_lanes_and_a_lane_belongs_to_its_loop() {
     assert_eq!(handle.add_lane(1), Err(LaneError::TooMany));
     let foreign = other.handle().add_lane(1).unwrap();
     assert!(!handle.set_weight(foreign, 2) && other.handle().set_weight(foreign, 2));
+    // How long one waits there is its own loop's affair, whoever is asked.
+    let waits = other.handle().longest_wait(foreign, micros(7));
+    assert_eq!(handle.longest_wait(foreign, micros(7)), waits);
+    assert_ne!(handle.longest_wait(handle.first_lane(), micros(7)), waits);
     let refused = std::panic::catch_unwind(|| drop(handle.item().lane(foreign)));
     assert!(refused.is_err());
     closes_clean(event_loop);

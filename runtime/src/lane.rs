@@ -129,7 +129,8 @@ impl<S: 'static> Handle<S> {
     }
 
     /// Returns how long an item of this lane waits at most, from being queued while its lane has nothing
-    /// else to run until it is polled, if no item of the loop takes longer than `longest` a poll.
+    /// else to run until it is polled, if no item of the loop takes longer than `longest` a poll. That is the
+    /// lane's own loop, whoever is asked; zero once it is gone.
     #[must_use]
     pub fn longest_wait(self, lane: Lane, longest: Duration) -> Duration {
         let wait = with_loop(lane.loop_id, |shared| {
