@@ -54,5 +54,17 @@ fn a_guest_that_gets_no_alarm_says_so_and_its_timers_fire_all_the_same() {
         assert!(poll_readable(&guest, 10_000));
         guest.turn(&mut fired).unwrap();
     }
+    // The loop gives up what it had as a guest: the alarm, and an error that no turn has told.
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let alarmed = open();
+    let mut event_loop = TestLoop::take_back(guest);
+    assert_eq!(open(), alarmed - 1);
+    let late = handle.spawn(async { sleep(Duration::from_secs(3600)).await });
+    event_loop.turn(&mut fired, Duration::ZERO).unwrap();
+    let taken = take_all();
+    let event_loop = TestLoop::take_back(event_loop.lend());
+    drop((taken, late.cancel()));
+    let guest = event_loop.lend();
+    guest.turn(&mut fired).unwrap();
     closes_clean(TestLoop::take_back(guest));
 }

@@ -16,9 +16,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use loopline::callback::{self, AfterPark, Next, Stream};
 use loopline::io::{FdSource, ForeignLoop, Interest, Trigger};
-use loopline::{Control, Handle};
+use loopline::time::sleep;
+use loopline::{Control, Handle, scope};
 use support::guests::{host_until_quiet, wait_readable};
-use support::{TestLoop, closes_clean, event_loop};
+use support::{TestLoop, closes_clean, event_loop, paused};
 
 #[test]
 fn streams_around_the_wait_run_in_each_turn_and_once_more_after_items_ran() {
@@ -117,6 +118,54 @@ fn what_was_written_right_after_a_wait_is_flushed_before_the_host_waits() {
     reads.cancel();
     flushes.cancel();
     host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+#[test]
+fn what_a_child_of_a_scope_wrote_right_after_a_wait_is_flushed_before_the_host_waits() {
+    let guest = event_loop::<Vec<&str>>().lend();
+    let (handle, mut log) = (guest.handle(), Vec::new());
+    let flushes = flushes(handle);
+    let (near, mut far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let readable = FdSource::with_trigger(near, Interest::READABLE, Trigger::Foreign);
+    let mut source = Reads { readable, after: callback::after_park() };
+    let reads = handle.spawn(scope(async move |s| {
+        s.spawn(async move {
+            while source.next().await.is_some() {
+                if source.readable.get_mut().read(&mut [0; 8]).is_ok() {
+                    handle.with(|log| log.push("write"));
+                }
+            }
+        });
+    }));
+    host_until_quiet(&guest, &mut log);
+    for _ in 0..3 {
+        log.clear();
+        far.write_all(b"x").unwrap();
+        host_until_quiet(&guest, &mut log);
+        assert!(log.contains(&"write"), "{log:?}");
+        assert_eq!(log.last(), Some(&"flush"), "{log:?}");
+    }
+    drop(reads.cancel());
+    flushes.cancel();
+    host_until_quiet(&guest, &mut log);
+    closes_clean(TestLoop::take_back(guest));
+}
+
+// contract 47
+#[test]
+fn a_paused_clock_jumps_in_the_turn_in_which_the_last_item_ends_before_the_hosts_wait() {
+    let guest = paused::<()>().lend();
+    let handle = guest.handle();
+    let late = handle.item().background().spawn(async { sleep(Duration::from_secs(3600)).await });
+    let last = handle.insert(callback::before_park(), |(), _, ()| Next::Stop).unwrap();
+    // Both have begun to wait.
+    guest.turn(&mut ()).unwrap();
+    assert!(!last.is_finished() && !late.is_finished());
+    guest.turn(&mut ()).unwrap();
+    assert!(last.is_finished() && late.is_finished());
+    host_until_quiet(&guest, &mut ());
     closes_clean(TestLoop::take_back(guest));
 }
 

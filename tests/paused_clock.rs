@@ -6,6 +6,7 @@ mod net;
 mod support;
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -365,6 +366,57 @@ fn a_turn_moves_the_clock_no_further_than_it_may_wait() {
         assert!(!sleeps.is_finished());
         drop(sleeps.cancel());
     }
+    closes_clean(event_loop);
+}
+
+// contract 47
+#[test]
+fn what_was_put_off_moves_the_clock_no_further_than_a_turn_may_wait() {
+    // It cannot jump to what is due after so many years.
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    for (later, wait) in [(HOUR, MS * 60), (400 * YEAR, 500 * YEAR)] {
+        let mut event_loop = paused::<()>().never_a_guest();
+        let handle = event_loop.handle();
+        let start = handle.now();
+        let sleep = Rc::new(RefCell::new(None));
+        let awaited = sleep.clone();
+        let put_off = handle.spawn(poll_fn(move |cx| {
+            let mut sleep = awaited.borrow_mut();
+            sleep.get_or_insert_with(|| Box::pin(time::sleep(20 * MS))).as_mut().poll(cx)
+        }));
+        while handle.now() == start {
+            event_loop.turn(&mut (), MS).unwrap();
+        }
+        // The timers learn of it when its first deadline comes.
+        sleep.borrow_mut().as_mut().unwrap().as_mut().reset(start + later);
+        event_loop.turn(&mut (), Duration::ZERO).unwrap();
+        let before = handle.now();
+        event_loop.turn(&mut (), wait).unwrap();
+        let moved = handle.now() - before;
+        assert!(moved > MS && moved <= wait.min(YEAR), "{moved:?}");
+        drop((put_off.cancel(), sleep.take()));
+        closes_clean(event_loop);
+    }
+}
+
+// contract 43, 47; fault 72
+#[test]
+fn a_clock_that_has_come_to_its_end_does_not_go_back() {
+    let mut event_loop = paused::<()>().never_a_guest();
+    let ended = event_loop.block_on(async {
+        time::advance(Duration::MAX).await;
+        // Beyond what it can be moved to it still runs by itself.
+        time::resume();
+        let end = time::now();
+        while time::now() == end {
+            yield_now().await;
+        }
+        time::pause();
+        let now = time::now();
+        time::advance(MS).await;
+        assert!(time::now() >= now);
+    });
+    ended.unwrap();
     closes_clean(event_loop);
 }
 

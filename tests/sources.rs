@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::stream;
-use loopline::callback::{Next, channel, controlled, idle, ping};
+use loopline::callback::{Next, Stream, channel, controlled, idle, ping};
 use loopline::io::{FdSource, Interest};
 use loopline::time::Timer;
 use loopline::{Control, InsertErrorKind};
@@ -420,4 +420,13 @@ fn the_control_of_a_source_that_was_given_back_goes_with_it() {
     assert_eq!(fired, 1);
     assert_eq!(control.with(|_| ()), None, "its item has ended, and nobody took it back");
     closes_clean(event_loop);
+}
+
+#[test]
+fn a_source_that_is_in_use_says_nothing_of_how_much_will_come() {
+    let (numbers, control) = controlled(stream::iter([1, 2, 3]));
+    assert_eq!(numbers.size_hint(), (3, Some(3)));
+    assert_eq!(numbers.with(|_| numbers.size_hint()), (0, None));
+    assert_eq!(control.with(|_| numbers.size_hint()), Some((0, None)));
+    assert_eq!(numbers.size_hint(), (3, Some(3)));
 }
