@@ -197,7 +197,7 @@ impl<T: AsFd> FdSource<T> {
         let result = op(self.get_ref());
         let nothing = |done: &R| (done as &dyn Any).downcast_ref::<usize>() == Some(&0);
         // A write tells nothing of how much is left to read, and is called for anyway while there is room.
-        if interest.is_readable() || !self.interest.is_readable() {
+        if interest.is_readable() {
             self.marks.note_read(result.as_ref().is_ok_and(|done| !nothing(done)));
         }
         if interest.directions().nth(1).is_some() {
@@ -345,7 +345,7 @@ impl<T: AsFd> FdSource<T> {
         if let Some(ready) = ready.or_else(|| self.left(asked)) {
             if self.marks.any(Marks::UNSEEN) {
                 // With nothing left this is the event in which a read sees the end.
-                self.marks.set(Marks::UNSEEN, !ready.readable || unread(self.get_ref()) != 0);
+                self.marks.set(Marks::UNSEEN, unread(self.get_ref()) != 0);
             }
             self.tell(ready);
             return Poll::Ready(Some(Ok(ready)));

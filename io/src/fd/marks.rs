@@ -62,10 +62,10 @@ impl Marks {
         !self.any(!Self::PROGRESS)
     }
 
-    /// Notes that these are told.
+    /// Notes that these are told. Whatever was before, the poller was asked about since.
     #[inline]
     pub(super) fn leave_untold(&self, told: Directions) {
-        self.0.set(self.0.get() & !untold(Directions::ALL) | untold(told));
+        self.0.set(self.0.get() | untold(told));
     }
 
     /// Notes that an operation in these says how they are.
