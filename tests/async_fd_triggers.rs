@@ -95,6 +95,23 @@ fn a_descriptor_that_others_empty_is_asked_about_each_time() {
 }
 
 #[test]
+fn an_operation_on_a_descriptor_that_others_empty_is_tried_each_time() {
+    let (near, mut far) = sockets();
+    let read = |mut near: &UnixStream| near.read(&mut [0; 8]);
+    block_on(async {
+        for trigger in [Trigger::Foreign, Trigger::OneShot, Trigger::Edge, Trigger::Level] {
+            let near = Async::with_trigger(&near, Interest::READABLE, trigger).unwrap();
+            let would_block = || near.try_io(Interest::READABLE, |near| read(near)).unwrap_err();
+            assert_eq!(would_block().kind(), ErrorKind::WouldBlock);
+            far.write_all(b"abc").unwrap();
+            // The system was not asked since: only where that is remembered nothing is known of it.
+            let tried = near.try_io(Interest::READABLE, |near| read(near));
+            assert_eq!(tried.is_ok(), trigger != Trigger::Level, "{trigger:?}: {tried:?}");
+        }
+    });
+}
+
+#[test]
 fn a_foreign_source_is_told_as_long_as_it_is_ready_and_no_longer() {
     let (near, mut far) = sockets();
     far.write_all(b"abc").unwrap();

@@ -210,3 +210,46 @@ fn a_library_that_wants_to_run_no_more_is_not_run_at_the_time_it_said_before() {
     drop(hosted.unwrap().cancel());
     closes_clean(event_loop);
 }
+
+/// Runs a library that says in turn how long a wait may last, the last for good, while the clock is moved by
+/// 4 ms after the first. Returns when it ran.
+fn runs_of(timeouts: &'static [Option<Duration>]) -> Vec<Duration> {
+    let mut event_loop = paused::<Vec<Duration>>();
+    let handle = event_loop.handle();
+    let (near, _far) = sockets();
+    let mut asked = timeouts.iter();
+    let mut last = None;
+    let source = ForeignLoop::new(near, move |_: &UnixStream| {
+        last = asked.next().copied().unwrap_or(last);
+        last
+    });
+    let start = handle.now();
+    let hosted = handle.insert(source, move |event, _, runs: &mut Vec<Duration>| {
+        event.unwrap();
+        runs.push(time::now() - start);
+        Next::Keep
+    });
+    let mut runs = Vec::new();
+    let moves = async {
+        sleep(Duration::from_millis(1)).await;
+        time::advance(Duration::from_millis(4)).await;
+        sleep(Duration::from_millis(3)).await;
+    };
+    event_loop.run_until(&mut runs, moves).unwrap();
+    drop(hosted.unwrap().cancel());
+    closes_clean(event_loop);
+    runs
+}
+
+// contract 44
+#[test]
+fn a_library_whose_time_has_just_come_is_run_and_not_asked_anew() {
+    const EVERY: Option<Duration> = Some(Duration::from_millis(5));
+    assert_eq!(runs_of(&[EVERY, EVERY, EVERY]), [Duration::from_millis(5)]);
+}
+
+#[test]
+fn a_library_that_wants_to_run_now_is_not_run_again_for_the_time_it_said_before() {
+    const SOON: Option<Duration> = Some(Duration::from_millis(3));
+    assert_eq!(runs_of(&[SOON, Some(ZERO), None]), [Duration::from_millis(5)]);
+}
