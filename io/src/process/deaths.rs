@@ -45,8 +45,7 @@ impl Deaths {
 
     /// Whether the loop that runs on this thread hears of it.
     pub(super) fn is_usable(&self) -> bool {
-        let registration = self.adapter.registration();
-        !registration.is_registered() || registration.is_here()
+        self.adapter.registration().is_here()
     }
 
     pub(super) fn adapter(&self) -> &Adapter<Subscription> {
