@@ -3,6 +3,8 @@
 
 #[path = "support/net.rs"]
 mod net;
+#[path = "support/pidfds.rs"]
+mod pidfds;
 mod support;
 
 use std::os::fd::OwnedFd;
@@ -17,6 +19,7 @@ use loopline::signal::SignalKind;
 use loopline::time::{sleep, timeout};
 use loopline::{Handle, spawn, yield_now};
 use net::{is_alone, poll_once, soon};
+use pidfds::without_pidfds;
 use support::{
     block_on, closes_clean, ends_with_registrations, ends_with_waiting, event_loop, scaled,
 };
@@ -84,30 +87,6 @@ fn children() -> usize {
 fn ignore_sigchld() {
     // SAFETY: takes two integers; in a process of its own.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-}
-
-/// Makes pidfd_open fail as on a kernel that has none, in this process and its children.
-fn without_pidfds() {
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let end = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    let mut filter = [
-        step(load, 0, 0), // the call's number
-        step(equal, 1, libc::SYS_pidfd_open as u32),
-        step(end, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
-        step(end, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the program is live and has the length it says; the last is a call that takes integers.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        let all = libc::SECCOMP_FILTER_FLAG_TSYNC;
-        let set = libc::SECCOMP_SET_MODE_FILTER;
-        let installed = libc::syscall(libc::SYS_seccomp, set, all, &raw const program);
-        assert_eq!(installed, 0, "{}", std::io::Error::last_os_error());
-        assert_eq!(libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0), -1);
-    }
 }
 
 // fault 41
