@@ -65,6 +65,7 @@ impl Marks {
     /// Notes that these are told. Whatever was before, the poller was asked about since.
     #[inline]
     pub(super) fn leave_untold(&self, told: Directions) {
+        debug_assert_eq!(self.0.get() & untold(Directions::ALL), 0);
         self.0.set(self.0.get() | untold(told));
     }
 
